@@ -1,0 +1,111 @@
+# Everything that is done with this repository. "make" alone says what there is.
+
+SHELL   := /bin/sh
+BIN     := bin
+PROGRAM := $(BIN)/consul-redis-sentinel
+MAIN    := ./cmd/consul-redis-sentinel
+SETUP   := tools/setup.sh
+
+# What is stamped into the binary. A tag such as v0.2.0 becomes its version; the date is that of the commit, so that
+# the same commit gives the same binary.
+GIT     := git -C $(CURDIR) --no-optional-locks
+VERSION := $(shell $(GIT) describe --tags --match 'v*' --dirty 2>/dev/null | sed 's/^v//')
+COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || true)
+DATE    := $(shell $(GIT) log -1 --format=%cI 2>/dev/null || true)
+STAMP   := -X main.commit=$(COMMIT) -X main.date=$(DATE) $(if $(VERSION),-X main.version=$(VERSION))
+
+# Tests under test/ start whole installations and measure time, one package after another; the others may share the
+# machine. ARGS is handed to "go test": make test ARGS='-run Kill -v'.
+UNIT        = $$(go list ./... | grep -v /test/)
+INTEGRATION = $$(go list ./... | grep /test/ | grep -v /test/bench)
+ARGS        ?=
+
+.DEFAULT_GOAL := help
+
+##@ Use
+
+.PHONY: help
+help: ## show this
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+
+.PHONY: build
+build: ## build bin/consul-redis-sentinel, with version, commit and date
+	@mkdir -p $(BIN)
+	go build -trimpath -ldflags '$(STAMP)' -o $(PROGRAM) $(MAIN)
+
+.PHONY: demo
+demo: setup-demo build ## see a failover: a small installation, its master killed, DNS following; ends by itself
+	@$(PROGRAM) dev -demo
+
+.PHONY: dev
+dev: setup-demo build ## run 3 Consul servers, 3 Redis and 3 agents on this machine until Ctrl-C
+	@$(PROGRAM) dev
+
+##@ Work on it
+
+.PHONY: test
+test: setup-test build ## run every test, on real Consul and Redis servers
+	go test -race $(ARGS) $(UNIT)
+	@packages="$(INTEGRATION)"; [ -z "$$packages" ] || { set -x; \
+		CONSUL_REDIS_SENTINEL_BINARY=$(CURDIR)/$(PROGRAM) go test -p 1 -timeout 40m $(ARGS) $$packages; }
+
+.PHONY: check
+check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, staticcheck, govulncheck, and all tests with the race detector
+	@files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); [ -z "$$files" ] || { echo "not as gofmt writes it:"; echo "$$files"; exit 1; }
+	go vet ./...
+	$(BIN)/staticcheck ./...
+	@tools/govulncheck.sh $(BIN)/govulncheck ./...
+	go build -race -o $(BIN)/race/consul-redis-sentinel $(MAIN)
+	go test -race $(ARGS) $(UNIT)
+	@packages="$(INTEGRATION)"; [ -z "$$packages" ] || { set -x; \
+		CONSUL_REDIS_SENTINEL_BINARY=$(CURDIR)/$(BIN)/race/consul-redis-sentinel go test -race -p 1 -timeout 60m $(ARGS) $$packages; }
+
+.PHONY: bench
+bench: setup-demo build ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem $(ARGS) ./...
+
+.PHONY: generate
+generate: ## write again what is generated: the driver protocol's code and docs/cli.md
+	@$(SETUP) protoc
+	@mkdir -p $(BIN)
+	go build -o $(BIN)/ tool
+	protoc -I . --plugin=$(BIN)/protoc-gen-go --plugin=$(BIN)/protoc-gen-go-grpc \
+		--go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative \
+		plugin/proto/driver.proto
+	go test $(MAIN)/cli -run TestReference -update
+
+.PHONY: clean
+clean: ## remove what was built here (the servers in the cache stay: make clean-cache removes them)
+	rm -rf $(BIN) test-output
+
+##@ Servers
+
+.PHONY: setup
+setup: setup-demo setup-test ## get all servers and programs that the demo and the tests run
+
+.PHONY: setup-demo
+setup-demo:
+	@$(SETUP) redis consul
+
+.PHONY: setup-test
+setup-test:
+	@$(SETUP) cc redis haproxy chromium consul consul-template
+
+.PHONY: print-consul
+print-consul: ## print the path of the Consul in use (make -s print-consul)
+	@$(SETUP) print-consul
+
+.PHONY: clean-cache
+clean-cache: ## remove the servers that were built
+	@$(SETUP) clean-cache
+
+$(BIN)/staticcheck: tools/check/go.mod
+	@mkdir -p $(BIN)
+	go -C tools/check build -o $(CURDIR)/$(BIN)/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+$(BIN)/govulncheck: tools/check/go.mod
+	@mkdir -p $(BIN)
+	go -C tools/check build -o $(CURDIR)/$(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck

@@ -1,0 +1,247 @@
+// Package agent is the process that runs beside a machine's Consul agent: it starts the drivers, keeps the
+// session and the leases, and runs the protocol of package failover for each of its groups.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/config"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+// Options are what an agent is started with.
+type Options struct {
+	Config *config.Config
+	Logger hclog.Logger
+	// Version is shown in Consul.
+	Version string
+	// BuiltIn is the command that serves the built-in driver of a name.
+	BuiltIn func(name string) []string
+	// Reload delivers configurations that replace the present one.
+	Reload <-chan *config.Config
+}
+
+// Run runs the agent until ctx ends. A new configuration starts everything anew but the process itself; servers
+// are left as they are meanwhile, as when an agent is restarted.
+func Run(ctx context.Context, o Options) error {
+	cfg := o.Config
+	for {
+		run, cancel := context.WithCancel(ctx)
+		a, err := newAgent(run, o, cfg)
+		if err != nil {
+			cancel()
+			return err
+		}
+		ended := make(chan struct{})
+		go func() { a.run(run); close(ended) }()
+		select {
+		case <-ctx.Done():
+		case cfg = <-o.Reload:
+			o.Logger.Info("configuration reloaded")
+		}
+		cancel()
+		<-ended
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+type agent struct {
+	name    string
+	version string
+	cfg     *config.Config
+	log     hclog.Logger
+	catalog *catalog.Catalog
+	epochs  *epochs
+	leases  *leases
+	groups  []*group
+	drivers map[string]*plugin.Supervisor
+	byName  map[string]*group // by the name of a connected server
+	publish *publisher
+}
+
+func newAgent(ctx context.Context, o Options, cfg *config.Config) (*agent, error) {
+	a := &agent{name: cfg.Agent.Name, version: o.Version, cfg: cfg, log: o.Logger.Named("agent"),
+		drivers: map[string]*plugin.Supervisor{}, byName: map[string]*group{}}
+	var err error
+	if a.epochs, err = openEpochs(cfg.Agent.DataDir); err != nil {
+		return nil, err
+	}
+	if a.catalog, err = catalog.New(ConsulConfig(cfg.Consul, o.Logger)); err != nil {
+		return nil, fmt.Errorf("connect to Consul: %w", err)
+	}
+	a.leases = &leases{read: a.catalog.ReadRecords, now: bootNow, log: a.log, kick: make(chan struct{}, 1)}
+	a.publish = newPublisher(a.catalog, a.log)
+	kinds := []string{"redis"} // an agent without nodes observes with it
+	for _, n := range cfg.Nodes {
+		kinds = append(kinds, n.Driver)
+	}
+	slices.Sort(kinds)
+	for _, kind := range slices.Compact(kinds) {
+		d, err := plugin.Supervise(ctx, driverOptions(cfg, kind, o))
+		if err != nil {
+			a.closeDrivers()
+			return nil, fmt.Errorf("start driver %q: %w", kind, err)
+		}
+		a.drivers[kind] = d
+	}
+	for _, gc := range cfg.Groups {
+		a.groups = append(a.groups, a.newGroup(gc))
+	}
+	return a, nil
+}
+
+func (a *agent) newGroup(gc config.Group) *group {
+	g := &group{
+		name: gc.Name, agent: a.name, store: a.catalog, log: a.log.With("group", gc.Name), now: bootNow,
+		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
+		epochs: a.epochs, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
+		running: map[string]bool{}, watcher: a.drivers["redis"], publish: a.publish.group,
+		mine: settingsOf(gc),
+	}
+	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)
+	g.fenceAfter.Store(int64(gc.FenceAfter))
+	for _, nc := range a.cfg.Nodes {
+		if nc.Group != gc.Name {
+			continue
+		}
+		n := newNode(nc, gc)
+		n.drv = a.drivers[nc.Driver]
+		g.watcher = n.drv
+		g.nodes[n.name] = n
+		a.byName[n.name] = g
+	}
+	a.byName[g.watchName()] = g
+	if len(g.nodes) > 0 {
+		a.leases.groups = append(a.leases.groups, g)
+	}
+	return g
+}
+
+func (a *agent) closeDrivers() {
+	for _, d := range a.drivers {
+		d.Close()
+	}
+}
+
+// run starts the parts and waits, once ctx has ended, until all of them have.
+func (a *agent) run(ctx context.Context) {
+	var parts sync.WaitGroup
+	defer a.closeDrivers()
+	defer parts.Wait()
+	for _, d := range a.drivers {
+		parts.Go(func() { a.observe(ctx, d) })
+	}
+
+	// Whatever loosens rests on a read by this process; what a predecessor left open needs one at once.
+	if err := a.leases.once(ctx, firstRead); err != nil {
+		a.log.Warn("no consistent read of the records yet", "error", err)
+	}
+	parts.Go(func() {
+		a.catalog.Run(ctx, catalog.AgentSpec{Name: a.name, Version: a.version, OnSession: a.onSession(ctx)})
+	})
+	parts.Go(func() { a.leases.run(ctx) })
+	parts.Go(func() { a.publish.run(ctx, a.name, a.serviceIDs()) })
+	for _, g := range a.groups {
+		parts.Go(func() { g.run(ctx) })
+		parts.Go(func() {
+			a.catalog.WatchGroup(ctx, g.name, func(s failover.State) { g.tell(ctx, func() { g.take(s, 0) }) })
+		})
+		parts.Go(func() { a.introduce(ctx, g) })
+	}
+	a.log.Info("agent started", "name", a.name, "version", a.version, "groups", len(a.groups), "nodes", len(a.cfg.Nodes))
+	<-ctx.Done()
+	a.log.Info("agent leaves; its servers stay as they are")
+}
+
+// onSession looks at every group when the session changes.
+func (a *agent) onSession(ctx context.Context) func(string) {
+	return func(string) {
+		for _, g := range a.groups {
+			g.tell(ctx, func() {})
+		}
+	}
+}
+
+// observe hands what a driver sees to the group it concerns.
+func (a *agent) observe(ctx context.Context, d *plugin.Supervisor) {
+	for ctx.Err() == nil {
+		err := d.Observe(ctx, func(o plugin.Observation) {
+			g := a.byName[o.Server]
+			if g == nil {
+				return
+			}
+			g.tell(ctx, func() { g.observe(o) })
+		})
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("the driver's observations ended", "error", err)
+			pauseAfterError(ctx)
+		}
+	}
+}
+
+// observe takes in what a driver saw of one of the group's servers, or of the master that it watches.
+func (g *group) observe(o plugin.Observation) {
+	if n := g.nodes[o.Server]; n != nil {
+		n.observe(o, g.now())
+		return
+	}
+	g.remote, g.remoteAt = o, g.now()
+}
+
+// introduce makes the agent known to a group, and writes the shared settings if it is the first.
+func (a *agent) introduce(ctx context.Context, g *group) {
+	info := failover.AgentInfo{Agent: a.name, Version: a.version, Nodes: g.nodeNames(), Since: time.Now().UTC()}
+	for ctx.Err() == nil {
+		err := a.makeKnown(ctx, g, info)
+		if err == nil {
+			return
+		}
+		a.log.Warn("cannot make this agent known to the group", "group", g.name, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (a *agent) makeKnown(ctx context.Context, g *group, info failover.AgentInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	s, err := a.catalog.ReadGroup(ctx, g.name, true)
+	if err != nil {
+		return err
+	}
+	if s.Settings == nil {
+		if err := a.catalog.PutSettings(ctx, g.name, g.mine, 0); err != nil && !errors.Is(err, catalog.ErrConflict) {
+			return err
+		}
+	}
+	known, ok := s.Agents[a.name]
+	if ok && known.Version == info.Version && slices.Equal(known.Nodes, info.Nodes) {
+		return nil
+	}
+	return a.catalog.PutAgent(ctx, g.name, info)
+}
+
+// serviceIDs are the ids of every service that the configuration may register.
+func (a *agent) serviceIDs() map[string]bool {
+	ids := map[string]bool{}
+	for _, g := range a.groups {
+		for name := range g.nodes {
+			ids[g.names.node+"-"+name] = true
+			ids[g.names.replica+"-"+name] = true
+		}
+	}
+	return ids
+}

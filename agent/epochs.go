@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// epochs keeps in data_dir the highest epoch that this agent has seen of each group, so that a record which
+// went back (a restored snapshot, a deleted prefix) is noticed after a restart too.
+type epochs struct {
+	path string
+	mu   sync.Mutex
+	seen map[string]uint64
+}
+
+func openEpochs(dir string) (*epochs, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("create data_dir: %w", err)
+	}
+	e := &epochs{path: filepath.Join(dir, "epochs.json"), seen: map[string]uint64{}}
+	b, err := os.ReadFile(e.path)
+	switch {
+	case os.IsNotExist(err):
+		return e, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the highest epochs seen: %w", err)
+	}
+	if err := json.Unmarshal(b, &e.seen); err != nil {
+		return nil, fmt.Errorf("read the highest epochs seen: %s: %w", e.path, err)
+	}
+	return e, nil
+}
+
+func (e *epochs) get(group string) uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen[group]
+}
+
+// raise notes an epoch and writes the file, durably, when it is a new one.
+func (e *epochs) raise(group string, epoch uint64) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if epoch <= e.seen[group] {
+		return nil
+	}
+	next := maps.Clone(e.seen)
+	next[group] = epoch
+	b, _ := json.Marshal(next)
+	if err := writeDurably(e.path, b); err != nil {
+		return fmt.Errorf("write the highest epochs seen: %w", err)
+	}
+	e.seen = next
+	return nil
+}
+
+func writeDurably(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
+}

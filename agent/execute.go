@@ -1,0 +1,272 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+const (
+	// orderTimeout bounds an order to a server. Each takes about a millisecond; a server that needs longer
+	// than this is stuck, which is the decision's to deal with.
+	orderTimeout = 2 * time.Second
+	// storeTimeout bounds a write to Consul. It covers an election of Consul's own leader.
+	storeTimeout = 5 * time.Second
+	// persistTimeout bounds the rewriting of a configuration file, which waits for the disk.
+	persistTimeout = 10 * time.Second
+	// killTimeout bounds the wait for a killed process to be gone.
+	killTimeout = 2 * time.Second
+)
+
+// start begins what the decision asks for, unless it is under way.
+func (g *group) start(ctx context.Context, a failover.Action) {
+	key := a.Key()
+	if g.running[key] {
+		return
+	}
+	switch a.(type) {
+	case failover.Look, failover.Confirm, failover.PutReport:
+		g.log.Debug(a.String())
+	default:
+		g.log.Info(a.String())
+	}
+	switch a := a.(type) {
+	case failover.Confirm:
+		g.confirm()
+	case failover.Freeze:
+		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
+			return g.freeze(ctx, n, a)
+		})
+	case failover.Kill:
+		g.kill(ctx, key, a)
+	case failover.OpenServer:
+		n := g.nodes[a.Node]
+		n.maybeOpen = true
+		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
+			at, err := n.drv.Open(ctx, a.Node, a.RunID)
+			return func() {
+				if n.info.RunID == a.RunID && !n.info.Open {
+					n.info.Open, n.info.Frozen, n.info.Position, n.info.MasterAddress = true, false, at, ""
+				}
+			}, err
+		})
+	case failover.Follow:
+		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
+			err := n.drv.Follow(ctx, a.Node, a.Master)
+			return func() {
+				n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress = false, false, false, a.Master
+				n.maybeOpen = false
+			}, err
+		})
+	case failover.Persist:
+		run := g.nodes[a.Node].info.RunID
+		g.order(ctx, key, a.Node, persistTimeout, func(ctx context.Context, n *node) (func(), error) {
+			return g.persist(ctx, n, run)
+		})
+	case failover.Pause:
+		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
+			return g.pause(ctx, n, a)
+		})
+	case failover.Look:
+		g.order(ctx, key, a.Node, orderTimeout, g.look)
+	default:
+		g.commit(ctx, key, a)
+	}
+}
+
+// order runs an order to one of the agent's nodes and hands back what it changed.
+func (g *group) order(ctx context.Context, key, name string, limit time.Duration, f func(context.Context, *node) (func(), error)) {
+	n := g.nodes[name]
+	g.do(ctx, key, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		done, err := f(ctx, n)
+		if err != nil {
+			g.log.Warn("order failed", "order", key, "error", err)
+			pauseAfterError(ctx)
+			return nil
+		}
+		return done
+	})
+}
+
+// pauseAfterError keeps an order that fails at once from being repeated in a tight loop.
+func pauseAfterError(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Millisecond):
+	}
+}
+
+func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(), error) {
+	f, err := n.drv.Freeze(ctx, n.name)
+	return func() {
+		if g.running["role "+n.name] {
+			return // an order sent before it may still arrive: freeze once more
+		}
+		if f.RunID != n.info.RunID {
+			return // the server was restarted meanwhile; its new run is looked at by itself
+		}
+		n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress = false, true, false, ""
+		n.info.Position, n.info.Keys = f.Position, f.Keys
+		n.maybeOpen, n.paused = false, nil
+		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: position(f.Position), Keys: f.Keys}
+	}, err
+}
+
+func (g *group) persist(ctx context.Context, n *node, run string) (func(), error) {
+	err := n.drv.Persist(ctx, n.name)
+	if errors.Is(err, plugin.ErrConfigNotWritable) {
+		return func() { n.persistFailed, n.persistRun = err.Error(), run }, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Its replication id may be a new one now.
+	return func() { n.persistedRun = run }, nil
+}
+
+func (g *group) pause(ctx context.Context, n *node, a failover.Pause) (func(), error) {
+	if err := n.drv.Pause(ctx, n.name, a.For); err != nil {
+		return nil, err
+	}
+	o, err := n.drv.Probe(ctx, n.server)
+	if err == nil && o.Info == nil {
+		err = plugin.ErrUnreachable
+	}
+	return func() {
+		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: position(o.Info.Position)}
+	}, err
+}
+
+func (g *group) look(ctx context.Context, n *node) (func(), error) {
+	begun := g.now()
+	o, err := n.drv.Probe(ctx, n.server)
+	return func() {
+		if o.Info != nil && o.Info.RunID == n.info.RunID {
+			n.lookedAt = begun
+			n.info.Position = o.Info.Position
+		}
+	}, err
+}
+
+// kill ends a server without its driver, so that a driver which hangs can keep nothing open.
+func (g *group) kill(ctx context.Context, key string, a failover.Kill) {
+	n := g.nodes[a.Node]
+	p := n.proc
+	g.do(ctx, key, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, killTimeout)
+		defer cancel()
+		if err := p.kill(ctx); err != nil {
+			g.log.Error("cannot kill the server", "node", a.Node, "error", err)
+			return nil
+		}
+		return func() { n.dead = n.proc == p }
+	})
+}
+
+// commit runs a write to Consul and takes in its outcome.
+func (g *group) commit(ctx context.Context, key string, a failover.Action) {
+	g.do(ctx, key, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		done, err := g.write(ctx, a)
+		switch {
+		case err == nil:
+			return done
+		case errors.Is(err, catalog.ErrConflict):
+			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
+		default:
+			g.log.Warn("write to Consul failed", "action", a.String(), "error", err)
+			pauseAfterError(ctx)
+		}
+		return g.reread(ctx)
+	})
+}
+
+func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
+	v := &g.view
+	switch a := a.(type) {
+	case failover.PutReport:
+		err := g.store.PutReport(ctx, g.name, a.Report)
+		return func() { v.State.Nodes = with(v.State.Nodes, a.Report.Node, a.Report) }, err
+	case failover.PutVote:
+		err := g.store.PutVote(ctx, g.name, a.Vote)
+		return func() { v.State.Votes = with(v.State.Votes, g.agent, a.Vote) }, err
+	case failover.DropVote:
+		err := g.store.DeleteVote(ctx, g.name)
+		return func() { v.State.Votes = without(v.State.Votes, g.agent) }, err
+	case failover.AcquireLock:
+		got, err := g.store.AcquireLock(ctx, g.name)
+		return func() {
+			if got {
+				v.State.Leader = g.agent
+			}
+		}, err
+	case failover.ReleaseLock:
+		err := g.store.ReleaseLock(ctx, g.name)
+		return func() { v.State.Leader = "" }, err
+	case failover.Reread:
+		return g.reread(ctx), nil
+	case failover.Create:
+		index, err := g.store.Create(ctx, g.name, a.Record, g.entry(a.Record))
+		if err == nil && a.Order != 0 {
+			err = g.store.DeleteOrder(ctx, g.name, a.Order)
+		}
+		return func() { g.committed(a.Record, index) }, err
+	case failover.Elect:
+		index, err := g.store.Elect(ctx, g.name, a.Record, a.Index, a.Order, g.entry(a.Record))
+		return func() {
+			g.committed(a.Record, index)
+			if a.Order != 0 {
+				v.State.Order = nil
+			}
+		}, err
+	case failover.Commit:
+		index, err := g.store.Commit(ctx, g.name, a.Record, a.Index, g.entry(a.Record))
+		return func() {
+			g.committed(a.Record, index)
+			g.change = &change{history: a.History, committed: g.now()}
+		}, err
+	case failover.Amend:
+		index, err := g.store.Amend(ctx, g.name, a.Record, a.Index)
+		return func() { g.committed(a.Record, index) }, err
+	case failover.RefuseOrder:
+		err := g.store.PutOrder(ctx, g.name, a.Order)
+		return func() { v.State.Order = &a.Order }, err
+	}
+	panic("no such action: " + a.String())
+}
+
+// reread reads the whole group consistently: what is written next rests on it.
+func (g *group) reread(ctx context.Context) func() {
+	begun := g.now()
+	s, err := g.store.ReadGroup(ctx, g.name, true)
+	if err != nil {
+		g.log.Warn("cannot read the group", "error", err)
+		pauseAfterError(ctx)
+		return nil
+	}
+	return func() { g.take(s, begun) }
+}
+
+// with and without return changed copies: the view's maps are shared with readers of the state.
+func with[V any](m map[string]V, key string, value V) map[string]V {
+	m = without(m, key)
+	m[key] = value
+	return m
+}
+
+func without[V any](m map[string]V, key string) map[string]V {
+	c := make(map[string]V, len(m)+1)
+	for k, v := range m {
+		if k != key {
+			c[k] = v
+		}
+	}
+	return c
+}

@@ -1,0 +1,407 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+// group runs the protocol for one group on this agent. One goroutine owns all of it: news arrive as functions
+// on its channel, each is followed by one look at everything, and what is to be done runs beside it.
+type group struct {
+	name    string
+	agent   string
+	names   serviceNames
+	mine    failover.Settings // the shared settings as this agent's file has them
+	store   store
+	log     hclog.Logger
+	now     func() time.Duration
+	epochs  *epochs
+	confirm func() // asks for a consistent read of the record
+
+	news  chan func()
+	view  failover.View
+	nodes map[string]*node
+	// watcher observes the master when it is another agent's node.
+	watcher  plugin.Driver
+	watched  plugin.Server
+	remote   plugin.Observation
+	remoteAt time.Duration
+	// reported is what the master's agent says of it, reportedAt since when.
+	reported   reported
+	reportedAt time.Duration
+	// fenceAfter is the shared setting, for the reader of the leases.
+	fenceAfter atomic.Int64
+	// tagFree tells that no other node passes with the tag master.
+	tagFree bool
+	// stateIndex is the X-Consul-Index of the newest state; older answers are dropped.
+	stateIndex uint64
+	running    map[string]bool
+	// said is what was last logged of where the group stands; troubled tells that something is waited for.
+	said     string
+	troubled bool
+	// change is the change of master that this agent committed, until its history is complete.
+	change  *change
+	publish func(*group)
+}
+
+// tick is the longest a group goes without looking at everything, should no news arrive.
+const tick = time.Second
+
+// servingGrace is how long a master that was just named may take to report that it is open.
+const servingGrace = time.Second
+
+func (g *group) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wake := g.step(ctx)
+		timer.Reset(min(tick, max(0, wake-g.now())))
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-g.news:
+			f()
+			g.drain()
+		case <-timer.C:
+		}
+	}
+}
+
+// drain takes in what else is new, so that one look serves all of it.
+func (g *group) drain() {
+	for {
+		select {
+		case f := <-g.news:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// tell hands news to the group's goroutine.
+func (g *group) tell(ctx context.Context, f func()) {
+	select {
+	case g.news <- f:
+	case <-ctx.Done():
+	}
+}
+
+// step looks at everything, starts what is to be done, and returns when to look again.
+func (g *group) step(ctx context.Context) time.Duration {
+	v := &g.view
+	v.Now, v.Wall = g.now(), time.Now()
+	v.Session = g.store.Session() != ""
+	v.Local = v.Local[:0]
+	for _, name := range g.nodeNames() {
+		n := g.nodes[name]
+		if n.seen.Link == plugin.LinkGone && !n.dead {
+			n.dead = n.proc.pid == 0 || n.proc.ended()
+		}
+		v.Local = append(v.Local, n.local(v.State.Nodes[name]))
+	}
+	g.fenceAfter.Store(int64(g.settings().FenceAfter))
+	g.connectNodes(ctx)
+	g.watchMaster(ctx)
+	v.Note()
+	g.noteReported()
+	wake := g.judge()
+	d := failover.Decide(v)
+	if d.Wake != 0 {
+		wake = min(wake, d.Wake)
+	}
+	g.say(d)
+	for _, a := range d.Actions {
+		g.start(ctx, a)
+	}
+	g.keepHistory(ctx)
+	g.claimTag(ctx)
+	g.publish(g)
+	return wake
+}
+
+// judge forms this agent's verdict on the master and returns when it may change without news.
+func (g *group) judge() time.Duration {
+	v, wake := &g.view, g.view.Now+tick
+	v.Judgement = failover.Judgement{}
+	r := v.State.Record
+	if r == nil || r.Phase != failover.Steady {
+		return wake
+	}
+	own, mine := g.nodes[r.Master]
+	if mine && own.seen.Link == plugin.LinkGone && !own.dead {
+		wake = v.Now + time.Millisecond // the kernel closes a process's connections before it ends it
+	}
+	if v.Now < g.reportedAt+servingGrace {
+		wake = min(wake, g.reportedAt+servingGrace)
+	}
+	if grace := v.Memory.EpochSeen + servingGrace; grace > v.Now {
+		wake = min(wake, grace)
+	}
+	settings := g.settings()
+	verdict := checks.JudgeMaster(g.masterView())
+	j := failover.Judgement{Epoch: r.Epoch, Master: r.Master}
+	switch {
+	case mine && g.busy(own, settings, &j):
+	case verdict.Down:
+		j.Verdict, j.Evidence, j.Cause = failover.Down, failover.Evidence(verdict.Evidence), verdict.Cause
+	}
+	v.Judgement = j
+	return wake
+}
+
+// masterView is what this agent knows of the master of the record.
+func (g *group) masterView() checks.MasterView {
+	v, r := &g.view, g.view.State.Record
+	o := g.masterSeen()
+	rep := v.State.Nodes[r.Master]
+	_, open := r.Open()
+	return checks.MasterView{
+		Link: checks.Link(o.Link), Cause: o.Cause, SilentFor: o.SilentFor, ObservedAgo: v.Now - g.masterSeenAt(),
+		DownAfter:     time.Duration(g.settings().DownAfter),
+		ReportedRunID: rep.RunID, ReportedState: string(rep.State), ReportedEpoch: rep.Epoch, ReportedFor: v.Now - g.reportedAt,
+		RecordRunID: r.RunID, Epoch: r.Epoch, EpochSeenFor: v.Now - v.Memory.EpochSeen, NotOpened: !open, Grace: servingGrace,
+	}
+}
+
+func (g *group) masterSeen() plugin.Observation {
+	if own, mine := g.nodes[g.view.State.Record.Master]; mine {
+		return own.seen
+	}
+	return g.remote
+}
+
+func (g *group) masterSeenAt() time.Duration {
+	if own, mine := g.nodes[g.view.State.Record.Master]; mine {
+		return own.at
+	}
+	return g.remoteAt
+}
+
+// noteReported notes since when the master's own agent has reported what it reports now.
+func (g *group) noteReported() {
+	r := g.view.State.Record
+	if r == nil {
+		return
+	}
+	rep := g.view.State.Nodes[r.Master]
+	if now := (reported{rep.Node, rep.RunID, rep.State, rep.Epoch}); now != g.reported {
+		g.reported, g.reportedAt = now, g.view.Now
+	}
+}
+
+type reported struct {
+	node, run string
+	state     failover.NodeState
+	epoch     uint64
+}
+
+// busy fills in the veto of the master's own agent: the server runs, it is only not answering.
+func (g *group) busy(n *node, s failover.Settings, j *failover.Judgement) bool {
+	silent := n.seen.SilentFor
+	if n.seen.Link == plugin.LinkUp || n.dead || silent > time.Duration(s.BusyAfter) {
+		return false
+	}
+	state, cpu, known := n.proc.stat()
+	busy, cause := checks.JudgeBusy(checks.Process{State: state, Known: known, CPU: cpu - n.cpuAtSilence},
+		silent, time.Duration(s.DownAfter))
+	if busy {
+		j.Verdict, j.Cause = failover.Busy, cause
+	}
+	return busy
+}
+
+func (g *group) settings() failover.Settings {
+	if s := g.view.State.Settings; s != nil {
+		return *s
+	}
+	return failover.DefaultSettings()
+}
+
+// take takes in what a read of the group's state answered. begun is when a consistent read was sent, or 0.
+func (g *group) take(s failover.State, begun time.Duration) {
+	if s.Index < g.stateIndex {
+		return
+	}
+	g.stateIndex = s.Index
+	g.view.State, g.view.Read = s, true
+	g.view.StateBegun = max(g.view.StateBegun, begun)
+	g.noteEpoch()
+}
+
+// takeLease takes in what a consistent read of the record answered.
+func (g *group) takeLease(l failover.Lease) {
+	if l.Index < g.view.Lease.Index || l.Begun < g.view.Lease.Begun {
+		return
+	}
+	g.view.Lease = l
+	if l.Record != nil && l.Index > g.view.State.RecordIndex {
+		g.view.State.Record, g.view.State.RecordIndex = l.Record, l.Index
+		g.noteEpoch()
+	}
+}
+
+func (g *group) noteEpoch() {
+	r := g.view.State.Record
+	if r == nil || r.Epoch <= g.view.Highest {
+		return
+	}
+	g.view.Highest = r.Epoch
+	go func() {
+		if err := g.epochs.raise(g.name, r.Epoch); err != nil {
+			g.log.Error("cannot keep the highest epoch seen", "error", err)
+		}
+	}()
+}
+
+// committed takes in the outcome of an own commit of the record: the group goes on from it at once.
+func (g *group) committed(r *failover.Record, index uint64) {
+	if index < g.view.State.RecordIndex {
+		return
+	}
+	g.view.State.Record, g.view.State.RecordIndex = r, index
+	g.stateIndex = max(g.stateIndex, index)
+	g.noteEpoch()
+}
+
+// say logs what is waited for and refused, once per change.
+func (g *group) say(d failover.Decision) {
+	waits := slices.Clone(d.Waits)
+	slices.Sort(waits)
+	if why := g.disagreement(); why != "" {
+		waits = append(waits, why)
+	}
+	line := g.view.Summary()
+	if len(waits) > 0 {
+		line += ": " + strings.Join(waits, "; ")
+	}
+	g.troubled = len(waits) > 0
+	if line != g.said {
+		g.said = line
+		g.log.Info(line)
+	}
+}
+
+// disagreement says which shared settings the agent's own file has otherwise. Those in Consul hold.
+func (g *group) disagreement() string {
+	if g.view.State.Settings == nil {
+		return ""
+	}
+	theirs := *g.view.State.Settings
+	theirs.Paused = g.mine.Paused
+	if theirs == g.mine {
+		return ""
+	}
+	return fmt.Sprintf("this agent's file has other settings than Consul, which hold: %s", strings.Join(differences(g.mine, theirs), ", "))
+}
+
+func differences(file, consul failover.Settings) (list []string) {
+	differ := func(name string, a, b any) {
+		if a != b {
+			list = append(list, fmt.Sprintf("%s is %v in the file and %v in Consul", name, a, b))
+		}
+	}
+	differ("quorum", file.Quorum, consul.Quorum)
+	differ("down_after", time.Duration(file.DownAfter), time.Duration(consul.DownAfter))
+	differ("busy_after", time.Duration(file.BusyAfter), time.Duration(consul.BusyAfter))
+	differ("fence_after", time.Duration(file.FenceAfter), time.Duration(consul.FenceAfter))
+	differ("failover_timeout", time.Duration(file.FailoverTimeout), time.Duration(consul.FailoverTimeout))
+	differ("parallel_syncs", file.ParallelSyncs, consul.ParallelSyncs)
+	differ("bootstrap_expect", file.BootstrapExpect, consul.BootstrapExpect)
+	return list
+}
+
+func (g *group) nodeNames() []string {
+	names := make([]string, 0, len(g.nodes))
+	for name := range g.nodes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// connectNodes tells the driver about the agent's own nodes, and again when the shared settings change what it is to
+// look for. A driver that is not there yet learns of them when it is.
+func (g *group) connectNodes(ctx context.Context) {
+	down := time.Duration(g.settings().DownAfter)
+	for _, n := range g.nodes {
+		want := n.server
+		want.PingEvery, want.SilentAfter = checks.PingEvery(down), down
+		if want == n.connected {
+			continue
+		}
+		g.do(ctx, "connect "+n.name, func(ctx context.Context) func() {
+			ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+			defer cancel()
+			err := n.drv.Connect(ctx, want)
+			return func() {
+				if err != nil && !errors.Is(err, plugin.ErrDriverDown) {
+					g.log.Warn("cannot connect to the node", "node", n.name, "error", err)
+					return
+				}
+				n.connected = want
+			}
+		})
+	}
+}
+
+// watchMaster keeps an open connection to the master when it is another agent's node.
+func (g *group) watchMaster(ctx context.Context) {
+	r := g.view.State.Record
+	s := g.settings()
+	down := time.Duration(s.DownAfter)
+	want := plugin.Server{}
+	if r != nil && g.nodes[r.Master] == nil {
+		want = plugin.Server{Name: g.watchName(), Address: r.Address, Remote: true,
+			PingEvery: checks.PingEvery(down), SilentAfter: down}
+	}
+	if want == g.watched || g.running["watch"] {
+		return
+	}
+	g.remote = plugin.Observation{Link: plugin.LinkUnknown}
+	g.do(ctx, "watch", func(ctx context.Context) func() {
+		var err error
+		if want.Name == "" {
+			err = g.watcher.Disconnect(ctx, g.watchName())
+		} else {
+			err = g.watcher.Connect(ctx, want)
+		}
+		return func() {
+			if err != nil {
+				g.log.Warn("cannot watch the master", "master", want.Address, "error", err)
+				return
+			}
+			g.watched = want
+		}
+	})
+}
+
+func (g *group) watchName() string { return "master of " + g.name }
+
+// do runs f beside the group's goroutine, once at a time for each key, and hands it what f returns.
+func (g *group) do(ctx context.Context, key string, f func(context.Context) func()) {
+	if g.running[key] {
+		return
+	}
+	g.running[key] = true
+	go func() {
+		done := f(ctx)
+		g.tell(ctx, func() {
+			delete(g.running, key)
+			if done != nil {
+				done()
+			}
+		})
+	}()
+}

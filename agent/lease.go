@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+// firstRead is how long an agent that starts waits for its first consistent read. Until it has one, a server
+// that its predecessor left open takes writes on nobody's word.
+const firstRead = 100 * time.Millisecond
+
+// leases reads the records of all groups consistently, in one read for all of them, often enough that a lease
+// is renewed well before it ends.
+type leases struct {
+	read   func(ctx context.Context, groups []string) (map[string]catalog.VersionedRecord, error)
+	now    func() time.Duration
+	log    hclog.Logger
+	groups []*group // those with nodes of this agent
+	kick   chan struct{}
+}
+
+// ask wants a read soon; asking twice is asking once.
+func (l *leases) ask() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (l *leases) run(ctx context.Context) {
+	timer := time.NewTimer(l.interval())
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-l.kick:
+		}
+		every := l.interval()
+		timer.Reset(every)
+		if err := l.once(ctx, 2*every); err != nil && ctx.Err() == nil {
+			l.log.Warn("cannot confirm the records", "error", err)
+			pauseAfterError(ctx)
+			timer.Reset(0)
+		}
+	}
+}
+
+// interval is a quarter of the shortest lease, so that three reads in a row may fail before one ends.
+func (l *leases) interval() time.Duration {
+	every := time.Second
+	for _, g := range l.groups {
+		every = min(every, time.Duration(g.fenceAfter.Load())/4)
+	}
+	return every
+}
+
+// once makes one read. The leases count from before it is sent.
+func (l *leases) once(ctx context.Context, limit time.Duration) error {
+	if len(l.groups) == 0 {
+		return nil
+	}
+	names := make([]string, len(l.groups))
+	for i, g := range l.groups {
+		names[i] = g.name
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	begun := l.now()
+	records, err := l.read(ctx, names)
+	if err != nil {
+		return err
+	}
+	for _, g := range l.groups {
+		r := records[g.name]
+		lease := failover.Lease{Begun: begun, Record: r.Record, Index: r.Index}
+		g.tell(ctx, func() { g.takeLease(lease) })
+	}
+	return nil
+}

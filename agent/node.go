@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+// node is one of the agent's own nodes: its configuration, what its driver last saw, and what was done to it.
+// It belongs to the goroutine of its group.
+type node struct {
+	name   string
+	group  string
+	server plugin.Server
+	// connected is what its driver was last told.
+	connected plugin.Server
+	address   string // where others reach it
+	priority  int
+	zone      string
+	driver    string
+	killable  bool
+	service   nodeServices
+
+	drv  plugin.Driver
+	seen plugin.Observation
+	at   time.Duration // when seen was received
+	// info is the last that was known of the run, kept when the connection ends.
+	info plugin.Info
+	proc process
+	dead bool
+	// cpuAtSilence is the processor time of the process when it was last heard.
+	cpuAtSilence time.Duration
+
+	maybeOpen     bool
+	halfSynced    bool
+	lookedAt      time.Duration
+	persistedRun  string // the run whose configuration is known to say frozen
+	persistFailed string
+	persistRun    string // the run for which persistFailed holds
+	frozen        *failover.FrozenFor
+	paused        *failover.PausedFor
+	maintenance   string
+}
+
+// observe takes in what the driver saw.
+func (n *node) observe(o plugin.Observation, now time.Duration) {
+	// An observation repeats what was last read of the server, which may be older than the answer to an order.
+	if o.Info != nil && (n.seen.Info == nil || !reflect.DeepEqual(*o.Info, *n.seen.Info)) {
+		n.learn(*o.Info)
+	}
+	n.seen, n.at = o, now
+	switch o.Link {
+	case plugin.LinkGone:
+		n.dead = n.proc.pid == 0 || n.proc.ended()
+	case plugin.LinkUp:
+		n.dead = false
+		_, n.cpuAtSilence, _ = n.proc.stat()
+	}
+}
+
+// learn takes in what the server says of itself.
+func (n *node) learn(info plugin.Info) {
+	if info.RunID != n.info.RunID {
+		// Another run: nothing that was done to the one before holds for it.
+		n.proc, _ = findProcess(info.ProcessID)
+		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
+	}
+	n.info = info
+	switch {
+	case info.Open:
+		n.maybeOpen, n.halfSynced = true, false
+	case info.SyncInProgress:
+		n.halfSynced = true
+	case info.LinkUp:
+		n.halfSynced = false
+	}
+}
+
+// local is the node as the decision sees it. known is what Consul last held of it: it names the run of a
+// server that was dead before this agent started.
+func (n *node) local(known failover.Report) failover.Local {
+	l := failover.Local{
+		Name: n.name, Address: n.address, Priority: n.priority, Zone: n.zone, Driver: n.driver,
+		Version: n.info.Version,
+		Known:   (n.seen.Link == plugin.LinkUp || n.seen.Link == plugin.LinkWaiting) && n.seen.Info != nil,
+		Dead:    n.dead, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
+		Position: position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
+		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
+		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc.pid != 0,
+		Frozen: n.frozen, Paused: n.paused, Ineligible: n.maintenance,
+	}
+	if n.persistRun == n.info.RunID {
+		l.PersistFailed = n.persistFailed
+	}
+	if l.RunID == "" {
+		l.RunID = known.RunID
+		// This agent never saw it; it may be open if it was when the agent's predecessor last reported.
+		l.MaybeOpen = known.State == failover.StateOpen || known.State == failover.StatePaused
+	}
+	if l.State == failover.StateFrozen {
+		l.Master = ""
+	}
+	return l
+}
+
+func (n *node) state() failover.NodeState {
+	switch i := n.info; {
+	case i.RunID == "":
+		return failover.StateUnknown
+	case i.Loading:
+		return failover.StateLoading
+	case i.Open:
+		return failover.StateOpen
+	case i.Frozen:
+		return failover.StateFrozen
+	case i.LinkUp:
+		return failover.StateFollowing
+	default:
+		return failover.StateSyncing
+	}
+}
+
+func position(p plugin.Position) failover.Position {
+	return failover.Position{ReplID: p.ReplID, Offset: p.Offset, ReplID2: p.ReplID2, Offset2: p.Offset2}
+}

@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a server's process on this machine, told apart from a later one of the same number by the time it
+// started. The zero value is no known process.
+type process struct {
+	pid   int
+	start uint64 // clock ticks after boot, field 22 of /proc/<pid>/stat
+}
+
+// findProcess returns the living process of that number.
+func findProcess(pid int) (process, bool) {
+	s, err := readStat(pid)
+	if pid <= 0 || err != nil || s.ended() {
+		return process{}, false
+	}
+	return process{pid: pid, start: s.start}, true
+}
+
+// ended tells whether the process is known to have ended.
+func (p process) ended() bool {
+	if p.pid == 0 {
+		return false
+	}
+	s, err := readStat(p.pid)
+	return os.IsNotExist(err) || err == nil && (s.start != p.start || s.ended())
+}
+
+// stat returns the state letter and the processor time of the process; ok is false when it cannot be read.
+func (p process) stat() (state byte, cpu time.Duration, ok bool) {
+	s, err := readStat(p.pid)
+	if p.pid == 0 || err != nil || s.start != p.start {
+		return 0, 0, false
+	}
+	// USER_HZ is 100 on every architecture that Linux has in use.
+	return s.state, time.Duration(s.ticks) * (time.Second / 100), true
+}
+
+// kill ends the process and returns once it has ended.
+func (p process) kill(ctx context.Context) error {
+	if p.pid == 0 {
+		return fmt.Errorf("the process of the server is not known")
+	}
+	// A pidfd cannot come to mean another process, so the check of the start time holds.
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		if p.ended() {
+			return nil
+		}
+		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
+	if err != nil && err != unix.ESRCH {
+		return fmt.Errorf("kill process %d: %w", p.pid, err)
+	}
+	for !p.ended() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("kill process %d: it has not ended: %w", p.pid, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
+type procStat struct {
+	state byte
+	ticks uint64
+	start uint64
+}
+
+func (s procStat) ended() bool { return s.state == 'Z' || s.state == 'X' }
+
+// readStat reads /proc/<pid>/stat; see proc(5).
+func readStat(pid int) (procStat, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return procStat{}, err
+	}
+	// The name of the command stands in parentheses and may hold anything; what follows is plain.
+	i := bytes.LastIndexByte(b, ')')
+	f := bytes.Fields(b[i+1:])
+	if i < 0 || len(f) < 20 {
+		return procStat{}, fmt.Errorf("/proc/%d/stat has an unknown form", pid)
+	}
+	user, _ := strconv.ParseUint(string(f[11]), 10, 64)
+	system, _ := strconv.ParseUint(string(f[12]), 10, 64)
+	start, err := strconv.ParseUint(string(f[19]), 10, 64)
+	return procStat{state: f[0][0], ticks: user + system, start: start}, err
+}

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
+)
+
+// publisher keeps the services and checks of the agent's nodes in its local Consul agent. Groups hand it what
+// should be there; a goroutine for each node brings it there, so that a slow Consul agent holds up no decision.
+type publisher struct {
+	catalog *catalog.Catalog
+	log     hclog.Logger
+	mu      sync.Mutex
+	nodes   map[string]*published
+	groups  map[string]standing
+	ctx     context.Context
+	wg      sync.WaitGroup
+}
+
+// standing is where a group stands, for the agent's own check.
+type standing struct {
+	line     string
+	troubled bool
+}
+
+// published is what should be in Consul of one node.
+type published struct {
+	mu       sync.Mutex
+	services []catalog.Service
+	results  map[string]checks.Result
+	changed  chan struct{}
+}
+
+func newPublisher(c *catalog.Catalog, log hclog.Logger) *publisher {
+	return &publisher{catalog: c, log: log, nodes: map[string]*published{}, groups: map[string]standing{}}
+}
+
+// run removes what an earlier configuration registered and this one does not, and keeps the rest until ctx ends.
+func (p *publisher) run(ctx context.Context, agent string, wanted map[string]bool) {
+	p.mu.Lock()
+	p.ctx = ctx
+	p.mu.Unlock()
+	for ctx.Err() == nil {
+		if err := p.sweep(ctx, agent, wanted); err == nil {
+			break
+		}
+		pauseAfterError(ctx)
+	}
+	<-ctx.Done()
+	p.wg.Wait()
+}
+
+func (p *publisher) sweep(ctx context.Context, agent string, wanted map[string]bool) error {
+	owned, err := p.catalog.Owned(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range owned {
+		if wanted[id] {
+			continue
+		}
+		p.log.Info("remove a service that the configuration no longer has", "service", id)
+		if err := p.catalog.Deregister(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// group takes in what a group's nodes should look like now.
+func (p *publisher) group(g *group) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx == nil || p.ctx.Err() != nil {
+		return
+	}
+	p.groups[g.name] = standing{g.said, g.troubled}
+	p.agentCheck()
+	for name, n := range g.nodes {
+		d := p.nodes[name]
+		if d == nil {
+			d = &published{changed: make(chan struct{}, 1)}
+			p.nodes[name] = d
+			p.wg.Go(func() { p.keep(p.ctx, name, d) })
+		}
+		d.set(g.services(n), g.results(n))
+	}
+}
+
+// agentCheck shows in the agent's own check where its groups stand, and what each waits for.
+func (p *publisher) agentCheck() {
+	status, lines := "passing", []string{}
+	for _, name := range slices.Sorted(maps.Keys(p.groups)) {
+		s := p.groups[name]
+		if s.troubled {
+			status = "warning"
+		}
+		lines = append(lines, name+": "+s.line)
+	}
+	p.catalog.SetAgentCheck(status, strings.Join(lines, " | "))
+}
+
+func (d *published) set(services []catalog.Service, results map[string]checks.Result) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.services, d.results = services, results
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (d *published) get() ([]catalog.Service, map[string]checks.Result) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.services, d.results
+}
+
+// keep brings one node's services to Consul whenever they change.
+func (p *publisher) keep(ctx context.Context, name string, d *published) {
+	there := map[string]catalog.Service{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.changed:
+		}
+		services, results := d.get()
+		if err := p.bring(ctx, there, services, results); err != nil {
+			p.log.Warn("cannot register with Consul", "node", name, "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+			select { // try again, unless something newer is wanted anyway
+			case d.changed <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service, want []catalog.Service, results map[string]checks.Result) error {
+	wanted := map[string]bool{}
+	for _, s := range want {
+		wanted[s.ID] = true
+		if old, ok := there[s.ID]; ok && reflect.DeepEqual(old, s) {
+			continue
+		}
+		if err := p.catalog.Register(ctx, s); err != nil {
+			return err
+		}
+		there[s.ID] = s
+	}
+	for id := range there {
+		if !wanted[id] {
+			if err := p.catalog.Deregister(ctx, id); err != nil {
+				return err
+			}
+			delete(there, id)
+		}
+	}
+	for _, s := range want {
+		for _, c := range s.Checks {
+			if r, ok := results[c.ID]; ok {
+				p.catalog.SetCheck(ctx, c.ID, string(r.Status), r.Output)
+			}
+		}
+	}
+	return nil
+}

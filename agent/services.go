@@ -1,0 +1,253 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+// Tags of the node service.
+const (
+	tagMaster  = "master"
+	tagReplica = "replica"
+)
+
+// serviceNames are the Consul services of a group.
+type serviceNames struct {
+	node, master, replica string
+	tags                  []string
+}
+
+// externalNode is the Consul node that holds the redis-master entry. No Consul agent owns it, so no
+// anti-entropy can bring a stale master back.
+func (s serviceNames) externalNode() string { return s.master }
+
+// nodeServices is how a node appears in Consul.
+type nodeServices struct {
+	tags   []string
+	meta   map[string]string
+	limits limits
+}
+
+// limits are the thresholds of a node's checks.
+type limits struct {
+	alive       checks.LatencyLimits
+	replication checks.ReplicationLimits
+	persistence checks.PersistenceLimits
+	memory      checks.ShareLimits
+	clients     checks.ShareLimits
+}
+
+// entry is the redis-master service as the record has it.
+func (g *group) entry(r *failover.Record) catalog.MasterEntry {
+	host, port := splitAddress(r.Address)
+	e := catalog.MasterEntry{
+		Service: g.names.master, Node: g.names.externalNode(), Address: host, Port: port,
+		Meta: map[string]string{
+			"group": g.name, "node": r.Master, "run_id": r.RunID, "epoch": strconv.FormatUint(r.Epoch, 10),
+		},
+		Status: "passing", Output: fmt.Sprintf("%s at %s is master since epoch %d", r.Master, r.Address, r.Epoch),
+	}
+	if r.Phase == failover.Electing {
+		e.Status = "critical"
+		e.Output = fmt.Sprintf("no master: the one after %s of epoch %d is being elected (%s)", r.Master, r.Epoch, r.Election.Cause)
+	}
+	return e
+}
+
+// services are what a node's Consul agent should have registered now.
+func (g *group) services(n *node) []catalog.Service {
+	host, port := splitAddress(n.address)
+	role := g.role(n)
+	meta := maps.Clone(n.service.meta)
+	if meta == nil {
+		meta = map[string]string{}
+	}
+	maps.Copy(meta, map[string]string{"group": g.name, "node": n.name, "driver": n.driver,
+		"run_id": n.info.RunID, "version": n.info.Version})
+	if r := g.view.State.Record; r != nil {
+		meta["epoch"] = strconv.FormatUint(r.Epoch, 10)
+	}
+	tags := slices.Concat(g.names.tags, n.service.tags)
+	if role != "" {
+		tags = append([]string{role}, tags...)
+	}
+	id := g.names.node + "-" + n.name
+	main := catalog.Service{ID: id, Name: g.names.node, Tags: tags, Address: host, Port: port, Meta: meta}
+	for _, c := range nodeChecks {
+		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name})
+	}
+	list := []catalog.Service{main}
+	if role != tagMaster && !g.named(n) {
+		id := g.names.replica + "-" + n.name
+		list = append(list, catalog.Service{ID: id, Name: g.names.replica, Tags: tags, Address: host, Port: port, Meta: meta,
+			Checks: []catalog.Check{{ID: id + ":readable", Name: checks.NameReadable}}})
+	}
+	return list
+}
+
+// role is the tag that a node has earned: master only while it is open under its lease, and once no other node
+// has the tag and passes.
+func (g *group) role(n *node) string {
+	switch {
+	case g.named(n) && n.info.Open && !n.dead && g.leased(n) && g.tagFree:
+		return tagMaster
+	case g.view.State.Record != nil && !g.named(n):
+		return tagReplica
+	}
+	return ""
+}
+
+// claimTag looks, for a master that is open, whether any other node still passes with the tag master.
+func (g *group) claimTag(ctx context.Context) {
+	r := g.view.State.Record
+	if r == nil {
+		return
+	}
+	n := g.nodes[r.Master]
+	if n == nil || !g.named(n) || !n.info.Open || !g.leased(n) {
+		g.tagFree = false
+		return
+	}
+	if g.tagFree {
+		return
+	}
+	own := g.names.node + "-" + n.name
+	g.do(ctx, "tag", func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		holders, err := g.store.TagHolders(ctx, g.names.node, tagMaster)
+		others := slices.DeleteFunc(holders, func(id string) bool { return id == own })
+		if err != nil || len(others) > 0 {
+			pauseAfterError(ctx)
+			return nil
+		}
+		return func() { g.tagFree = true }
+	})
+}
+
+func (g *group) named(n *node) bool {
+	r := g.view.State.Record
+	return r != nil && r.Phase == failover.Steady && r.Master == n.name
+}
+
+func (g *group) leased(n *node) bool {
+	v := &g.view
+	fence := g.settings().FenceAfter
+	return v.Now < v.Lease.Until(n.name, n.info.RunID, v.Highest, time.Duration(fence))
+}
+
+// nodeChecks are the checks of a node, in the order that the Consul UI should show them.
+var nodeChecks = []struct {
+	id, name string
+	result   func(*group, *node, checks.Server) checks.Result
+}{
+	{"alive", checks.NameAlive, func(g *group, n *node, s checks.Server) checks.Result {
+		return checks.Alive(s, n.service.limits.alive)
+	}},
+	{"replication", checks.NameReplication, func(g *group, n *node, s checks.Server) checks.Result {
+		return checks.Replication(s, g.expected(n), n.service.limits.replication)
+	}},
+	{"persistence", checks.NamePersistence, func(g *group, n *node, s checks.Server) checks.Result {
+		return checks.Persistence(s, n.service.limits.persistence)
+	}},
+	{"memory", checks.NameMemory, func(g *group, n *node, s checks.Server) checks.Result {
+		return checks.Memory(s, n.service.limits.memory)
+	}},
+	{"clients", checks.NameClients, func(g *group, n *node, s checks.Server) checks.Result {
+		return checks.Clients(s, n.service.limits.clients)
+	}},
+	{"master", checks.NameMaster, func(g *group, n *node, s checks.Server) checks.Result {
+		return g.viewOfMaster()
+	}},
+}
+
+// results are the states of all of a node's checks, by check id.
+func (g *group) results(n *node) map[string]checks.Result {
+	s := g.server(n)
+	all := map[string]checks.Result{}
+	for _, c := range nodeChecks {
+		all[g.names.node+"-"+n.name+":"+c.id] = c.result(g, n, s)
+	}
+	all[g.names.replica+"-"+n.name+":readable"] = checks.Readable(s, g.expected(n), n.service.limits.replication)
+	return all
+}
+
+// expected is what the record wants of a node.
+func (g *group) expected(n *node) checks.Expected {
+	r := g.view.State.Record
+	if r == nil {
+		return checks.Expected{Why: "the group has not been started"}
+	}
+	e := checks.Expected{Role: checks.RoleReplica, Epoch: r.Epoch, Master: r.Master, MasterAddress: r.Address, RunID: r.RunID}
+	switch {
+	case r.Phase == failover.Electing:
+		e.Role, e.Why = checks.RoleNone, r.Election.Cause
+	case r.Master == n.name:
+		e.Role = checks.RoleMaster
+	}
+	return e
+}
+
+// viewOfMaster is the check that shows this agent's view of the master.
+func (g *group) viewOfMaster() checks.Result {
+	v := &g.view
+	r := v.State.Record
+	if r == nil {
+		return checks.Result{Name: checks.NameMaster, Status: checks.Warning, Output: "the group has not been started: " + g.said}
+	}
+	tally := failover.Count(v.State)
+	w := checks.Watch{
+		Node: r.Master, Address: r.Address, Epoch: r.Epoch, View: g.masterView(), Latency: g.masterSeen().Latency,
+		Votes: tally.Down, Quorum: tally.Need,
+	}
+	if r.Phase == failover.Electing {
+		w.Electing, w.Cause = true, r.Election.Cause
+	}
+	switch v.Judgement.Verdict {
+	case failover.Busy:
+		w.Busy = v.Judgement.Cause
+	case failover.Down:
+		w.Verdict = checks.Verdict{Down: true, Evidence: checks.Evidence(v.Judgement.Evidence), Cause: v.Judgement.Cause}
+	}
+	return checks.ViewOfMaster(w)
+}
+
+// server is a node's last observation in the words of its checks.
+func (g *group) server(n *node) checks.Server {
+	o := n.seen
+	s := checks.Server{Address: n.address, Link: checks.Link(o.Link), Cause: o.Cause, SilentFor: o.SilentFor,
+		Latency: o.Latency, MasterOffset: -1}
+	if o.Info == nil {
+		return s
+	}
+	i := n.info
+	s.Info = &checks.Info{
+		RunID: i.RunID, Open: i.Open, Frozen: i.Frozen, MasterAddress: i.MasterAddress, LinkUp: i.LinkUp,
+		LinkDownFor: i.LinkDownFor, SyncInProgress: i.SyncInProgress, LastIO: i.LastIO, Offset: i.Position.Offset,
+		Replicas: len(i.Replicas), ReplicaReadOnly: i.ReplicaReadOnly, Loading: i.Loading, LoadingETA: i.LoadingETA,
+		RDBLastSaveOK: i.RDBLastSaveOK, RDBInProgress: i.RDBInProgress, RDBChanges: i.RDBChanges,
+		AOFEnabled: i.AOFEnabled, AOFLastOK: i.AOFLastOK, MemoryUsed: i.MemoryUsed, MemoryMax: i.MemoryMax,
+		MemoryPolicy: i.MemoryPolicy, Fragmentation: i.Fragmentation, Clients: i.Clients, ClientsMax: i.ClientsMax,
+		BlockedClients: i.BlockedClients,
+	}
+	if !i.RDBLastSave.IsZero() {
+		s.Info.RDBSavedAgo = g.view.Wall.Sub(i.RDBLastSave)
+	}
+	return s
+}
+
+// splitAddress splits an address that the configuration has checked.
+func splitAddress(address string) (string, int) {
+	host, port, _ := net.SplitHostPort(address)
+	n, _ := strconv.Atoi(port)
+	return host, n
+}

@@ -1,0 +1,114 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// homeAfter is how long a fallback is used before the configured address is tried again: long enough that a
+// dead one does not cost its time-out on every call, short enough that nobody has to intervene.
+const homeAfter = 10 * time.Second
+
+// endpoints are the Consul addresses: the configured one, which is the Consul agent of this machine, and those
+// to fall back on.
+type endpoints struct {
+	clients []*api.Client
+	mu      sync.Mutex
+	current int
+	until   time.Time     // when current goes back to 0
+	moved   chan struct{} // closed when current changes because of a failure
+}
+
+func newEndpoints(clients []*api.Client) *endpoints {
+	return &endpoints{clients: clients, moved: make(chan struct{})}
+}
+
+// local is the Consul agent of this machine.
+func (e *endpoints) local() *api.Client { return e.clients[0] }
+
+// pick returns the address to use now, and a channel that is closed when it has failed somebody.
+func (e *endpoints) pick() (int, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current != 0 && time.Now().After(e.until) {
+		e.current = 0
+	}
+	return e.current, e.moved
+}
+
+// avoid goes on to the address after i, unless somebody already has.
+func (e *endpoints) avoid(i int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.clients) == 1 || e.current != i {
+		return
+	}
+	e.current = (i + 1) % len(e.clients)
+	e.until = time.Now().Add(homeAfter)
+	close(e.moved)
+	e.moved = make(chan struct{})
+}
+
+// read makes a call that changes nothing, at one address after the other until one answers.
+func (c *Catalog) read(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n := len(c.endpoints.clients)
+	first, _ := c.endpoints.pick()
+	var err error
+	for tried := range n {
+		i := (first + tried) % n
+		if err = attempt(ctx, n-tried, func(ctx context.Context) error { return call(ctx, c.endpoints.clients[i]) }); err == nil {
+			return nil
+		}
+		if refused(err) || ctx.Err() != nil {
+			break
+		}
+		c.endpoints.avoid(i)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// attempt gives one of several attempts its share of the time that is left.
+func attempt(ctx context.Context, left int, call func(context.Context) error) error {
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+	defer cancel()
+	return call(ctx)
+}
+
+// write makes a call that changes something. Another address is asked only if the first cannot have had the
+// request: a compare-and-set that is sent twice would report its own success as a conflict.
+func (c *Catalog) write(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n := len(c.endpoints.clients)
+	first, _ := c.endpoints.pick()
+	var err error
+	for tried := range n {
+		i := (first + tried) % n
+		if err = call(ctx, c.endpoints.clients[i]); err == nil {
+			return nil
+		}
+		if !refused(err) {
+			c.endpoints.avoid(i)
+		}
+		if !unsent(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return fmt.Errorf("%s: %w", what, outcome(err))
+}
+
+// queryOptions are those of a read; consistent asks Consul's leader to confirm that it leads before it answers.
+func queryOptions(ctx context.Context, consistent bool) *api.QueryOptions {
+	return (&api.QueryOptions{RequireConsistent: consistent}).WithContext(ctx)
+}
+
+func writeOptions(ctx context.Context) *api.WriteOptions {
+	return (&api.WriteOptions{}).WithContext(ctx)
+}

@@ -1,0 +1,69 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+// AcquireLock tries to become the leader of a group; false means that another agent is. The lock ends with the
+// agent's session.
+func (c *Catalog) AcquireLock(ctx context.Context, group string) (bool, error) {
+	value, err := json.Marshal(holder{c.self.name()})
+	if err != nil {
+		return false, err
+	}
+	return c.acquire(ctx, "acquire lock of group "+group, c.keys(group).leader(), value)
+}
+
+// ReleaseLock gives the lock up. It is no error if the agent does not hold it.
+func (c *Catalog) ReleaseLock(ctx context.Context, group string) error {
+	session := c.Session()
+	if session == "" {
+		return nil
+	}
+	return c.write(ctx, "release lock of group "+group, func(ctx context.Context, client *api.Client) error {
+		_, _, err := client.KV().Release(&api.KVPair{Key: c.keys(group).leader(), Session: session}, writeOptions(ctx))
+		return err
+	})
+}
+
+// PutVote writes the agent's vote, which is gone with the agent's session.
+func (c *Catalog) PutVote(ctx context.Context, group string, v failover.Vote) error {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	what := "vote in group " + group
+	ok, err := c.acquire(ctx, what, c.keys(group).vote(c.self.name()), value)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s: %w: another session holds the vote of agent %s", what, ErrConflict, c.self.name())
+	}
+	return err
+}
+
+// DeleteVote takes the agent's vote back.
+func (c *Catalog) DeleteVote(ctx context.Context, group string) error {
+	return c.delete(ctx, "take back vote in group "+group, c.keys(group).vote(c.self.name()))
+}
+
+// acquire writes an entry under the agent's session.
+func (c *Catalog) acquire(ctx context.Context, what, key string, value []byte) (ok bool, err error) {
+	session := c.Session()
+	if session == "" {
+		return false, fmt.Errorf("%s: %w", what, ErrNoSession)
+	}
+	err = c.write(ctx, what, func(ctx context.Context, client *api.Client) (err error) {
+		ok, _, err = client.KV().Acquire(&api.KVPair{Key: key, Value: value, Session: session}, writeOptions(ctx))
+		return err
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.self.doubtSession() // it may be about the session; asking costs nothing
+	}
+	return ok && err == nil, err
+}

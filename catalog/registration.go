@@ -1,0 +1,299 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+const (
+	// readBack is how often the registrations are compared with what should be there. A restart of the
+	// Consul agent is usually noticed earlier, by a heartbeat that fails.
+	readBack = 3 * time.Second
+	// outputEvery is how often a mere change of a check's output is pushed, so that numbers that change with
+	// every look do not keep Consul busy.
+	outputEvery = time.Second
+	// refreshes is how many times a status is refreshed within the TTL of its check.
+	refreshes = 3
+)
+
+// registry is what should be registered on the local Consul agent.
+type registry struct {
+	mu       sync.Mutex
+	services map[string]*registered
+	checks   map[string]*checkState
+	wake     chan struct{}
+}
+
+// registered is one service that should be there.
+type registered struct {
+	// op is held while Consul is told about the service, so that the newest wish is told last.
+	op sync.Mutex
+
+	// The rest is guarded by the registry's mutex.
+	want  Service
+	right bool // seen to be as wanted, in this run of the Consul agent
+}
+
+// checkState is what a check should say and what Consul was last told.
+type checkState struct {
+	service        *registered
+	ttl            time.Duration
+	status, output string
+	told           struct {
+		status, output string
+		at             time.Time
+	}
+}
+
+func newRegistry() *registry {
+	return &registry{services: map[string]*registered{}, checks: map[string]*checkState{}, wake: make(chan struct{}, 1)}
+}
+
+// Register makes a service be on the local Consul agent as s says, now and for as long as Run runs: also after a
+// restart of the Consul agent, with its data or without. Registered again with other tags, its checks keep their
+// status. An error means that it is not right yet; Run goes on trying.
+func (c *Catalog) Register(ctx context.Context, s Service) error {
+	if err := c.self.wait(ctx); err != nil {
+		return fmt.Errorf("register service %s: %w", s.ID, err)
+	}
+	return c.bring(ctx, c.registry.want(s))
+}
+
+// Deregister removes a service and its checks. It is no error if it is not there; after an error the caller
+// must try again.
+func (c *Catalog) Deregister(ctx context.Context, id string) error {
+	if r := c.registry.drop(id); r != nil {
+		r.op.Lock()
+		defer r.op.Unlock()
+	}
+	return c.deregister(ctx, id)
+}
+
+// SetCheck sets what a check says. Consul is told before SetCheck returns if it is another status, within a second
+// of another output, and otherwise often enough that the check does not expire; Run goes on trying after an
+// error. Nothing is said of a service that is not seen to be registered as wanted; checks of services that nobody
+// registered are ignored.
+func (c *Catalog) SetCheck(ctx context.Context, id, status, output string) {
+	g := c.registry
+	g.mu.Lock()
+	k := g.checks[id]
+	if k == nil {
+		g.mu.Unlock()
+		return
+	}
+	changed := k.status != status
+	k.status, k.output = status, output
+	g.mu.Unlock()
+	if changed {
+		c.tell(ctx, id)
+	}
+}
+
+// want notes that a service should be there as s says.
+func (g *registry) want(s Service) *registered {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.services[s.ID]
+	if r == nil {
+		r = &registered{}
+		g.services[s.ID] = r
+	}
+	keep := map[string]bool{}
+	for _, k := range s.Checks {
+		keep[k.ID] = true
+		if g.checks[k.ID] == nil {
+			g.checks[k.ID] = &checkState{service: r}
+		}
+		g.checks[k.ID].ttl = k.ttl()
+	}
+	for _, k := range r.want.Checks {
+		if !keep[k.ID] {
+			delete(g.checks, k.ID)
+		}
+	}
+	r.want, r.right = s, false
+	return r
+}
+
+func (g *registry) drop(id string) *registered {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.services[id]
+	if r == nil {
+		return nil
+	}
+	for _, k := range r.want.Checks {
+		delete(g.checks, k.ID)
+	}
+	delete(g.services, id)
+	return r
+}
+
+// doubtAll has every registration looked at again before one of its checks is updated.
+func (g *registry) doubtAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.services {
+		r.right = false
+	}
+	poke(g.wake)
+}
+
+// bring registers a service as it is wanted now, and reads it back.
+func (c *Catalog) bring(ctx context.Context, r *registered) error {
+	g := c.registry
+	r.op.Lock()
+	defer r.op.Unlock()
+	g.mu.Lock()
+	want := r.want
+	done := r.right || g.services[want.ID] != r // somebody else was faster
+	g.mu.Unlock()
+	if done {
+		return nil
+	}
+	err := c.local(ctx, "register service "+want.ID, callTimeout, func(ctx context.Context, a *api.Agent) error {
+		opts := api.ServiceRegisterOpts{ReplaceExistingChecks: true}.WithContext(ctx)
+		if err := a.ServiceRegisterOpts(c.registration(want), opts); err != nil {
+			return err
+		}
+		there, _, err := a.Service(want.ID, queryOptions(ctx, false))
+		if err == nil && !c.same(want, there) {
+			err = fmt.Errorf("consul has it otherwise: %+v", there)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range want.Checks {
+		if state := g.checks[k.ID]; state != nil {
+			state.told.at = time.Time{} // tell all of them again
+		}
+	}
+	r.right = true
+	poke(g.wake)
+	return nil
+}
+
+// keepServices keeps Consul told until ctx ends.
+func (c *Catalog) keepServices(ctx context.Context) {
+	refresh := time.NewTicker(outputEvery / 2)
+	defer refresh.Stop()
+	compared := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-refresh.C:
+		case <-c.registry.wake:
+		}
+		if time.Since(compared) > readBack {
+			compared = time.Now()
+			c.compare(ctx)
+		}
+		c.bringAll(ctx)
+		c.tellChecks(ctx)
+	}
+}
+
+// compare looks whether the registrations are still there as wanted.
+func (c *Catalog) compare(ctx context.Context) {
+	there, err := c.ownServices(ctx)
+	if err != nil {
+		return // the heartbeat sees it too, and says so
+	}
+	g := c.registry
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, r := range g.services {
+		if r.right && !c.same(r.want, there[id]) {
+			c.log.Warn("a registration has changed in Consul and is restored", "service", id)
+			r.right = false
+		}
+	}
+}
+
+// bringAll registers what is not known to be right.
+func (c *Catalog) bringAll(ctx context.Context) {
+	g := c.registry
+	g.mu.Lock()
+	var wrong []*registered
+	for _, r := range g.services {
+		if !r.right {
+			wrong = append(wrong, r)
+		}
+	}
+	g.mu.Unlock()
+	for _, r := range wrong {
+		if err := c.bring(ctx, r); err != nil {
+			c.log.Debug("registration failed", "error", err)
+			return // the others would fail as well
+		}
+	}
+}
+
+// tellChecks updates the checks that are due.
+func (c *Catalog) tellChecks(ctx context.Context) {
+	g := c.registry
+	g.mu.Lock()
+	ids := slices.Collect(maps.Keys(g.checks))
+	g.mu.Unlock()
+	for _, id := range ids {
+		if !c.tell(ctx, id) {
+			return // the others would fail as well
+		}
+	}
+}
+
+// tell updates a check if it is due and its service was seen to be right. It is false if Consul did not answer.
+func (c *Catalog) tell(ctx context.Context, id string) bool {
+	g := c.registry
+	g.mu.Lock()
+	k := g.checks[id]
+	g.mu.Unlock()
+	if k == nil {
+		return true
+	}
+	k.service.op.Lock()
+	defer k.service.op.Unlock()
+	g.mu.Lock()
+	due, status, output := k.service.right && k.due(time.Now()), k.status, k.output
+	g.mu.Unlock()
+	if !due {
+		return true
+	}
+	err := c.local(ctx, "update check "+id, callTimeout, func(ctx context.Context, a *api.Agent) error {
+		return a.UpdateTTLOpts(id, output, status, queryOptions(ctx, false))
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		c.log.Debug("check not updated", "error", err)
+		k.service.right = false // whatever the reason, it may be another run of the Consul agent
+		poke(g.wake)
+		return unknown(err)
+	}
+	k.told.status, k.told.output, k.told.at = status, output, time.Now()
+	return true
+}
+
+func (k *checkState) due(now time.Time) bool {
+	age := now.Sub(k.told.at)
+	switch {
+	case k.status == "":
+		return false // nothing is known yet: critical, as registered
+	case k.status != k.told.status:
+		return true
+	case k.output != k.told.output:
+		return age >= outputEvery
+	}
+	return age >= k.ttl/refreshes
+}

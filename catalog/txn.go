@@ -1,0 +1,53 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// kvOp completes an operation on a KV entry.
+func (c *Catalog) kvOp(op api.KVTxnOp) *api.TxnOp {
+	op.Namespace, op.Partition = c.namespace, c.partition
+	return &api.TxnOp{KV: &op}
+}
+
+// commit applies all operations in one Raft entry, or none. It returns the index that the entry for key has
+// after it.
+func (c *Catalog) commit(ctx context.Context, what, key string, ops api.TxnOps) (index uint64, err error) {
+	err = c.write(ctx, what, func(ctx context.Context, client *api.Client) error {
+		ok, answer, _, err := client.Txn().Txn(ops, queryOptions(ctx, false))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return failed(txnErrors(ops, answer.Errors))
+		}
+		for _, r := range answer.Results {
+			if r.KV != nil && r.KV.Key == key {
+				index = max(index, r.KV.ModifyIndex)
+			}
+		}
+		return nil
+	})
+	return index, err
+}
+
+// txnErrors says why Consul refused a transaction. It is a conflict if any of the operations that compare
+// failed; anything else, such as a missing right, will not get better by reading again.
+func txnErrors(ops api.TxnOps, errs api.TxnErrors) error {
+	var all []error
+	for _, e := range errs {
+		err := errors.New(e.What)
+		if e.OpIndex >= 0 && e.OpIndex < len(ops) && ops[e.OpIndex].KV != nil && !denied(e.What) {
+			err = fmt.Errorf("%w: %s", ErrConflict, e.What)
+		}
+		all = append(all, err)
+	}
+	if len(all) == 0 {
+		return errors.New("refused without a reason")
+	}
+	return errors.Join(all...)
+}

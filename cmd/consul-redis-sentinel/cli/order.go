@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+// orderLimit is how long an order is waited for by default: several times what Consul takes to elect a leader of its
+// own, which is the slowest thing that may come in between.
+const orderLimit = 30 * time.Second
+
+func (c *CLI) failoverCommand() *cobra.Command {
+	return c.orderCommand(failover.OrderFailover, &cobra.Command{
+		Use:   "failover GROUP",
+		Short: "Replace the master now, without waiting for it",
+		Long: `Ask the agents to replace the master as if it had failed: it is frozen, the replica that has the most takes its
+place. Writes that no replica has received are lost; switchover loses none.`,
+	}, "")
+}
+
+func (c *CLI) switchoverCommand() *cobra.Command {
+	return c.orderCommand(failover.OrderSwitchover, &cobra.Command{
+		Use:   "switchover GROUP",
+		Short: "Hand the master's place over to a replica, as planned",
+		Long: `Ask the agents to hand the master's place over: writes are paused until the replica has everything, then the roles
+change. It loses nothing, or it is called off.`,
+	}, "to")
+}
+
+func (c *CLI) bootstrapCommand() *cobra.Command {
+	return c.orderCommand(failover.OrderBootstrap, &cobra.Command{
+		Use:   "bootstrap GROUP",
+		Short: "Start a group whose nodes hold different data, with the master named",
+		Long: `Start a group whose nodes hold different data, with the node given as its master. The others keep nothing of theirs:
+they become its replicas. A group of which at most one node holds data starts by itself.`,
+	}, "master")
+}
+
+// orderCommand completes a command that writes an order into Consul and waits for what comes of it. target is the
+// name of the flag for the wanted node; empty for none.
+func (c *CLI) orderCommand(kind failover.OrderKind, cmd *cobra.Command, target string) *cobra.Command {
+	var node string
+	limit := orderLimit
+	cmd.Args = one("GROUP")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if kind == failover.OrderBootstrap && node == "" {
+			return usagef(cmd, "-%s NODE is missing: the data of the others are given up, so it is not guessed", target)
+		}
+		if limit <= 0 {
+			return usagef(cmd, "-timeout must be more than 0")
+		}
+		k, err := c.connect()
+		if err != nil {
+			return err
+		}
+		return c.order(cmd.Context(), k, args[0], limit, failover.Order{
+			ID: rand.Text(), Kind: kind, Target: node, By: whoAmI(), At: time.Now().UTC()})
+	}
+	if target != "" {
+		cmd.Flags().StringVar(&node, target, "", "the `NODE` that becomes master"+
+			map[bool]string{true: " (default the best)"}[kind == failover.OrderSwitchover])
+	}
+	cmd.Flags().DurationVar(&limit, "timeout", orderLimit, "how long to wait for the outcome")
+	return c.addConsulFlags(cmd)
+}
+
+// whoAmI names the operator for the history.
+func whoAmI() string {
+	name, host := "somebody", "an unknown host"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
+}
+
+// order writes an order and follows it until the group is steady under its new master.
+func (c *CLI) order(ctx context.Context, k *catalog.Catalog, group string, limit time.Duration, o failover.Order) error {
+	known, err := k.Groups(ctx)
+	if err != nil {
+		return err
+	}
+	if err := isKnown(group, known); err != nil {
+		return err
+	}
+	before, err := k.ReadGroup(ctx, group, true)
+	if err != nil {
+		return err
+	}
+	if err := mayOrder(group, before, o); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := k.PutOrder(ctx, group, o); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Stdout, "%s of %s ordered\n", o.Kind, group)
+
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	f := follower{cli: c, order: o, before: epochOf(before), begun: begun}
+	k.WatchGroup(wait, group, func(s failover.State) {
+		if f.see(s) {
+			cancel()
+		}
+	})
+	if !f.done {
+		return c.withdraw(k, group, o, f, ctx.Err() == nil, limit)
+	}
+	if f.refused != "" {
+		_ = k.DeleteOrder(context.WithoutCancel(ctx), group, f.refusedAt) // it has been read
+		return refusedf("refused: %s", f.refused)
+	}
+	return c.tellSteps(ctx, k, group, f.after)
+}
+
+// mayOrder refuses what no leader could do, before anything is written.
+func mayOrder(group string, s failover.State, o failover.Order) error {
+	switch {
+	case s.Order != nil && s.Order.Refused == "":
+		return refusedf("the %s ordered by %s %s ago has not been taken up yet", s.Order.Kind, s.Order.By, ago(time.Now(), s.Order.At))
+	case o.Kind == failover.OrderBootstrap && s.Record != nil:
+		return refusedf("the group was started already: %s is master of epoch %d", s.Record.Master, s.Record.Epoch)
+	case o.Kind != failover.OrderBootstrap && s.Record == nil:
+		return refusedf("the group has not been started, \"status %s\" says why", group)
+	}
+	if _, ok := s.Nodes[o.Target]; o.Target != "" && !ok {
+		return refusedf("no node %q in group %s, there is: %s", o.Target, group, list(sortedKeys(s.Nodes)))
+	}
+	return nil
+}
+
+func epochOf(s failover.State) uint64 {
+	if s.Record == nil {
+		return 0
+	}
+	return s.Record.Epoch
+}
+
+// follower looks at the states that follow an order, and tells each step once.
+type follower struct {
+	cli    *CLI
+	order  failover.Order
+	before uint64
+	begun  time.Time
+
+	electing, elected bool
+	// done is set with what came of it: either refused, or the epoch after.
+	done      bool
+	refused   string
+	refusedAt uint64
+	after     uint64
+}
+
+// see takes in a state and tells whether the order has come to its end.
+func (f *follower) see(s failover.State) bool {
+	if o := s.Order; o != nil && o.ID == f.order.ID && o.Refused != "" {
+		f.done, f.refused, f.refusedAt = true, o.Refused, s.OrderIndex
+		return true
+	}
+	r := s.Record
+	if r == nil {
+		return false
+	}
+	if r.Phase == failover.Electing && !f.electing {
+		f.electing = true
+		f.say("electing, led by %s: %s", r.Election.Leader, r.Election.Cause)
+	}
+	if r.Epoch <= f.before || r.Phase != failover.Steady {
+		return false
+	}
+	if !f.elected {
+		f.elected = true
+		f.say("%s is master of epoch %d, and redis-master names %s", r.Master, r.Epoch, r.Address)
+	}
+	if _, open := r.Open(); open && !f.done {
+		f.done, f.after = true, r.Epoch
+		f.say("%s takes writes", r.Master)
+	}
+	return f.done
+}
+
+func (f *follower) say(format string, args ...any) {
+	fmt.Fprintf(f.cli.Stdout, "%8s  %s\n", time.Since(f.begun).Round(time.Millisecond), fmt.Sprintf(format, args...))
+}
+
+// withdraw takes back an order that nobody took up, so that it does not take effect when nobody expects it any more.
+func (c *CLI) withdraw(k *catalog.Catalog, group string, o failover.Order, f follower, timedOut bool, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	why := "interrupted"
+	if timedOut {
+		why = fmt.Sprintf("not done within %v", limit)
+	}
+	s, err := k.ReadGroup(ctx, group, true)
+	if err != nil {
+		return coded{ExitTimeout, fmt.Errorf("%s, and the order may still be taken up: %w", why, err)}
+	}
+	if s.Order != nil && s.Order.ID == o.ID {
+		err := k.DeleteOrder(ctx, group, s.OrderIndex)
+		if err == nil {
+			return coded{ExitTimeout, fmt.Errorf("%s: no agent took up the order, it was withdrawn; \"status %s\" says what is wrong", why, group)}
+		}
+		if !errors.Is(err, catalog.ErrConflict) {
+			return coded{ExitTimeout, fmt.Errorf("%s, and the order could not be withdrawn: %w", why, err)}
+		}
+	}
+	at := "it was taken up and is still under way"
+	if f.elected {
+		at = "a new master was chosen and has not opened yet"
+	}
+	return coded{ExitTimeout, fmt.Errorf("%s: %s; \"status %s\" shows it", why, at, group)}
+}

@@ -1,0 +1,2 @@
+agent { name = "a/b" }
+group "redis" { quorum = 2 }

@@ -1,0 +1,3 @@
+agent {}
+agent {}
+group "redis" { quorum = 2 }

@@ -1,0 +1,3 @@
+group "redis" {
+  down_after = "20s"
+}

@@ -1,0 +1,9 @@
+group "redis" { quorum = 2 }
+node "redis-a" {
+  group   = "redis"
+  address = "10.0.0.1:6379"
+  check "memory" {
+    warning  = 95
+    critical = 80
+  }
+}

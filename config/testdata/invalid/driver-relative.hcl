@@ -1,0 +1,2 @@
+group "redis" { quorum = 2 }
+driver "valkey" { command = ["driver"] }

@@ -1,0 +1,3 @@
+group "redis" {
+  failover_timeout = "10ms"
+}

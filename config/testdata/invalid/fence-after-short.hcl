@@ -1,0 +1,3 @@
+group "redis" {
+  fence_after = "50ms"
+}

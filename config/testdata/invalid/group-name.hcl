@@ -1,0 +1,1 @@
+group "Redis_1" {}

@@ -1,0 +1,2 @@
+consul { kv_prefix = "/redis" }
+group "redis" { quorum = 2 }

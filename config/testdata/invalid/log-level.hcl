@@ -1,0 +1,2 @@
+agent { log_level = "loud" }
+group "redis" { quorum = 2 }

@@ -1,0 +1,5 @@
+group "redis" { quorum = 2 }
+node "redis a" {
+  group   = "redis"
+  address = "10.0.0.1:6379"
+}

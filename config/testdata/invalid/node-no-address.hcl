@@ -1,0 +1,4 @@
+group "redis" { quorum = 2 }
+node "redis-a" {
+  group = "redis"
+}

@@ -1,0 +1,3 @@
+group "redis" {
+  on_stuck = "shoot"
+}

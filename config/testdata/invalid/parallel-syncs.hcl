@@ -1,0 +1,3 @@
+group "redis" {
+  parallel_syncs = 0
+}

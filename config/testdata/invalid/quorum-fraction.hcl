@@ -1,0 +1,3 @@
+group "redis" {
+  quorum = 1.5
+}

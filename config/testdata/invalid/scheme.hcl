@@ -1,0 +1,2 @@
+consul { scheme = "ftp" }
+group "redis" { quorum = 2 }

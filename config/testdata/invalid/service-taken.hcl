@@ -1,0 +1,4 @@
+group "redis" {}
+group "cache" {
+  master_service = "redis-master"
+}

@@ -1,0 +1,3 @@
+group "redis" {
+  tags = "one"
+}

@@ -1,0 +1,2 @@
+consul { token_file = "testdata/none" }
+group "redis" { quorum = 2 }

@@ -1,0 +1,5 @@
+consul {
+  token      = "secret"
+  token_file = "testdata/secret"
+}
+group "redis" { quorum = 2 }

@@ -1,0 +1,3 @@
+group "redis" {
+  qourum = 2
+}

@@ -1,0 +1,7 @@
+group "redis" {
+  quorum = 2
+}
+node "redis-a" {
+  group   = "redis"
+  address = "10.0.0.1:6379"
+}

@@ -1,0 +1,156 @@
+package failover
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Choice is the outcome of looking for the next master.
+type Choice struct {
+	// Node is empty when nobody can be chosen.
+	Node       string
+	Why        string
+	Candidates []Candidate
+}
+
+// Choose picks the next master from the reports of an attempt. The highest position wins, then a replica before
+// the old master, then the lower priority number, the zone of the old master, and the name.
+//
+// With uncounted it also looks at members whose run is not counted, such as replicas that were restarted: a
+// last resort, for when every counted run has ended.
+func Choose(s State, uncounted bool) Choice {
+	r := s.Record
+	var c Choice
+	type entrant struct {
+		Report
+		place
+	}
+	var field []entrant
+	names := []string{r.Master}
+	for name := range r.Eligible {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		rep := s.Nodes[name]
+		at, refused := admit(s, name, uncounted)
+		c.Candidates = append(c.Candidates, Candidate{Node: name, Epoch: at.epoch, Position: rep.Position, Refused: refused})
+		if refused == "" {
+			field = append(field, entrant{rep, at})
+		}
+	}
+	if len(field) > 1 {
+		// An old master that the quorum could not reach comes back only when nobody else can serve.
+		if silent := r.Election.Evidence == Silent; silent || r.Election.Kind == ForOrder {
+			field = slices.DeleteFunc(field, func(e entrant) bool { return e.Node == r.Master })
+			for i := range c.Candidates {
+				if c.Candidates[i].Node == r.Master && c.Candidates[i].Refused == "" {
+					c.Candidates[i].Refused = "it is the master to be replaced, and another can serve"
+				}
+			}
+		}
+	}
+	if len(field) == 0 {
+		return c
+	}
+	home := s.Nodes[r.Master].Zone
+	slices.SortFunc(field, func(a, b entrant) int {
+		return cmp.Or(
+			-a.place.compare(b.place),
+			boolFirst(a.Node != r.Master, b.Node != r.Master),
+			cmp.Compare(rank(a.Priority), rank(b.Priority)),
+			boolFirst(a.Zone == home, b.Zone == home),
+			cmp.Compare(a.Node, b.Node),
+		)
+	})
+	best := field[0]
+	c.Node = best.Node
+	c.Why = fmt.Sprintf("%s has epoch %d up to offset %d", best.Node, best.epoch, best.offset)
+	if len(field) > 1 {
+		next := field[1]
+		switch {
+		case best.place.compare(next.place) > 0:
+			c.Why += fmt.Sprintf(", the highest; %s reaches %d of epoch %d", next.Node, next.offset, next.epoch)
+		case next.Node == r.Master:
+			c.Why += ", all that the old master has"
+		case best.Priority != next.Priority:
+			c.Why += fmt.Sprintf(", as %s has, and priority %d before %d", next.Node, best.Priority, next.Priority)
+		case (best.Zone == home) != (next.Zone == home):
+			c.Why += fmt.Sprintf(", as %s has, and is in zone %q", next.Node, home)
+		default:
+			c.Why += fmt.Sprintf(", as %s has; the first by name", next.Node)
+		}
+	}
+	return c
+}
+
+// admit says why a node cannot be chosen in this attempt, or where it stands in the lineage.
+func admit(s State, name string, uncounted bool) (place, string) {
+	r := s.Record
+	rep, ok := s.Nodes[name]
+	member := r.Eligible[name]
+	target := r.Election.Target
+	at, known := r.place(rep.Position)
+	switch {
+	case !ok:
+		return at, "it has never reported"
+	case rep.Attempt != s.RecordIndex:
+		return at, "no report for this attempt"
+	case rep.State != StateFrozen:
+		return at, fmt.Sprintf("it is %s", rep.State)
+	case rep.HalfSynced:
+		return at, "a full resync was begun and not finished"
+	case rep.Ineligible != "":
+		return at, rep.Ineligible
+	case name == r.Master && rep.RunID != r.RunID && !uncounted:
+		return at, "it was restarted: this run is not the one that the record names"
+	case name != r.Master && member.Leaving:
+		return at, "it is leaving the group"
+	case name != r.Master && member.RunID == "" && !uncounted:
+		return at, "it has not caught up with the master since it joined"
+	case name != r.Master && member.RunID != rep.RunID && !uncounted:
+		return at, "it was restarted and has not caught up since"
+	case !known && !(uncounted && rep.Keys == 0 && nobodyHasData(s)):
+		return at, "its data are of an unknown history"
+	case target != "" && name != target && name != r.Master:
+		return at, fmt.Sprintf("%s is wanted", target)
+	}
+	return at, ""
+}
+
+// nobodyHasData tells whether every member reported for this attempt that it holds no key.
+func nobodyHasData(s State) bool {
+	empty := func(name string) bool {
+		rep := s.Nodes[name]
+		return rep.Attempt == s.RecordIndex && rep.State == StateFrozen && rep.Keys == 0
+	}
+	if !empty(s.Record.Master) {
+		return false
+	}
+	for name := range s.Record.Eligible {
+		if !empty(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// rank orders priorities: a lower number first, and 0, which means "does not stay master", last.
+func rank(priority int) int {
+	if priority == 0 {
+		return math.MaxInt
+	}
+	return priority
+}
+
+func boolFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,76 @@
+package failover
+
+import "fmt"
+
+// Decide says what one agent should do now, and what it waits for. It is the whole of the protocol that acts:
+// a pure function of the view. It may be asked at any time and as often as one likes.
+func Decide(v *View) Decision {
+	var d Decision
+	r := v.State.Record
+	switch {
+	case !v.Read:
+		d.wait("Consul has not answered yet")
+		v.withoutRecord(&d)
+	case r == nil && v.Highest > 0:
+		d.wait("the record is gone, and epoch %d was seen: nothing is done until an operator rules", v.Highest)
+		v.withoutRecord(&d)
+	case r == nil:
+		v.start(&d)
+	case r.Epoch < v.Highest:
+		d.wait("the record says epoch %d, and epoch %d was seen: nothing is done until an operator rules", r.Epoch, v.Highest)
+		v.withoutRecord(&d)
+	default:
+		v.act(&d)
+	}
+	return d
+}
+
+// act is what is done while there is a record to be trusted.
+func (v *View) act(d *Decision) {
+	for i := range v.Local {
+		v.own(d, &v.Local[i])
+		v.report(d, &v.Local[i])
+	}
+	v.vote(d)
+	v.lead(d)
+	v.keep(d)
+}
+
+// withoutRecord is what is done while there is no record to be trusted: an open server loses its lease, and
+// nothing is loosened. A group that was never started is left alone.
+func (v *View) withoutRecord(d *Decision) {
+	if v.Highest == 0 {
+		return
+	}
+	for i := range v.Local {
+		n := &v.Local[i]
+		if n.State != StateOpen && !n.MaybeOpen {
+			continue
+		}
+		fence := v.settings().FenceAfter
+		until := v.Lease.Until(n.Name, n.RunID, v.Highest, timeOf(fence))
+		closing := until - freezeMargin(timeOf(fence))
+		if v.Now < closing {
+			d.wake(closing)
+			continue
+		}
+		v.freeze(d, n, 0, "there is no record to hold a lease by", until)
+	}
+}
+
+// Summary is one sentence on where a group stands, as this agent sees it.
+func (v *View) Summary() string {
+	r := v.State.Record
+	switch {
+	case !v.Read:
+		return "Consul has not answered yet"
+	case r == nil:
+		return "the group has not been started"
+	case r.Phase == Electing:
+		return fmt.Sprintf("epoch %d, electing (%s), led by %s", r.Epoch, r.Election.Cause, v.State.Leader)
+	}
+	if _, open := r.Open(); !open {
+		return fmt.Sprintf("epoch %d, master %s, not open yet", r.Epoch, r.Master)
+	}
+	return fmt.Sprintf("epoch %d, master %s", r.Epoch, r.Master)
+}

@@ -1,0 +1,147 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// keep is the work of the master's agent while its master is open: it adds the opening to the lineage before
+// anything is counted under it, enters new nodes as members before they may attach, hands out the turns for
+// full resyncs, and counts a member's run once it has reached the master's offset of that moment.
+func (v *View) keep(d *Decision) {
+	r := v.State.Record
+	n := v.local(r.Master)
+	fence := time.Duration(v.settings().FenceAfter)
+	if n == nil || !n.Known || n.Dead || n.State != StateOpen || n.RunID != r.RunID || r.Phase != Steady ||
+		v.Now >= v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence) {
+		return
+	}
+	v.measure(d, n)
+	next := r.Clone()
+	var why []string
+	newest, _ := r.newest()
+	if _, old := r.opening(n.Position.ReplID); !old {
+		next.Lineage = append(next.Lineage, Opening{r.Epoch, n.Position.ReplID, max(n.Position.Offset2, 0)})
+		next.Lineage = next.Lineage[max(0, len(next.Lineage)-maxLineage):]
+		why = append(why, fmt.Sprintf("epoch %d opened at %d", r.Epoch, max(n.Position.Offset2, 0)))
+	} else if newest.Epoch == 0 && newest.ReplID == n.Position.ReplID && (n.Persisted || n.PersistFailed != "") {
+		// Adopted while open, and not closed since: the history that it brought is the first epoch's.
+		next.Lineage = append(next.Lineage, Opening{r.Epoch, newest.ReplID, newest.Offset})
+		why = append(why, fmt.Sprintf("epoch %d goes on in the history it found", r.Epoch))
+	}
+	why = append(why, v.enter(next)...)
+	why = append(why, v.countRuns(next, n)...)
+	why = append(why, v.grantSyncs(next)...)
+	if len(why) > 0 {
+		d.do(Amend{Record: next, Index: v.State.RecordIndex, Why: strings.Join(why, "; ")})
+	}
+}
+
+// enter makes members of the nodes that reported and may join.
+func (v *View) enter(next *Record) (why []string) {
+	for _, name := range v.nodeNames() {
+		rep := v.State.Nodes[name]
+		if _, ok := next.Eligible[name]; ok || name == next.Master || rep.RunID == "" || rep.State == StateDead {
+			continue
+		}
+		if foreign(next, rep) == "" {
+			next.Eligible[name] = Member{}
+			why = append(why, name+" is a member")
+		}
+	}
+	return why
+}
+
+// foreign says why a node that is no member must not attach: the resync would wipe data that the group does not
+// have.
+func foreign(r *Record, rep Report) string {
+	if rep.Keys == 0 {
+		return ""
+	}
+	if _, ok := r.opening(rep.Position.ReplID); ok {
+		return ""
+	}
+	if _, ok := r.opening(rep.Position.ReplID2); ok {
+		return ""
+	}
+	return fmt.Sprintf("it holds %d keys of another history than the group's, which joining would wipe; "+
+		"empty it (FLUSHALL) to let it join", rep.Keys)
+}
+
+// measure reads the master's offset for members whose goal is not noted yet. It must be read after the member's
+// report: an older one may lie before a write that an earlier run of the member acknowledged.
+func (v *View) measure(d *Decision, master *Local) {
+	for _, goal := range v.Memory.Reach {
+		if goal.Offset < 0 {
+			d.do(Look{master.Name})
+			return
+		}
+	}
+}
+
+// countRuns counts the runs that have reached the offset noted for them.
+func (v *View) countRuns(next *Record, master *Local) (why []string) {
+	for _, name := range v.nodeNames() {
+		m, ok := next.Eligible[name]
+		rep := v.State.Nodes[name]
+		goal, noted := v.Memory.Reach[name]
+		if !ok || m.RunID == rep.RunID || rep.State != StateFollowing || rep.Epoch != next.Epoch ||
+			!noted || goal.RunID != rep.RunID || goal.Offset < 0 || rep.Position.Offset < goal.Offset ||
+			rep.Position.ReplID != master.Position.ReplID {
+			continue
+		}
+		m.RunID, m.Syncing = rep.RunID, ""
+		next.Eligible[name] = m
+		why = append(why, name+" has caught up")
+	}
+	return why
+}
+
+// grantSyncs gives the turns for full resyncs to members that cannot continue by a partial one.
+func (v *View) grantSyncs(next *Record) (why []string) {
+	running := 0
+	for _, name := range v.nodeNames() {
+		m, ok := next.Eligible[name]
+		if !ok || m.Syncing == "" {
+			continue
+		}
+		if rep := v.State.Nodes[name]; rep.RunID != m.Syncing || rep.State == StateDead || rep.State == StateUnknown {
+			m.Syncing = "" // that run has ended, or its agent cannot tell: somebody else's turn
+			next.Eligible[name] = m
+			why = append(why, name+" gives its turn back")
+			continue
+		}
+		running++
+	}
+	if _, open := next.Open(); !open {
+		return why
+	}
+	for _, name := range v.nodeNames() {
+		m, ok := next.Eligible[name]
+		rep := v.State.Nodes[name]
+		if running >= max(1, v.settings().ParallelSyncs) {
+			break
+		}
+		if !ok || m.Syncing != "" || rep.State != StateFrozen && rep.State != StateStray || next.resyncs(rep.Position) ||
+			rep.Epoch != next.Epoch {
+			continue
+		}
+		// What it has is discarded from now on, so it is not counted until it has caught up.
+		m.Syncing, m.RunID = rep.RunID, ""
+		next.Eligible[name] = m
+		why = append(why, name+" may begin a full resync")
+		running++
+	}
+	return why
+}
+
+func (v *View) nodeNames() []string {
+	names := make([]string, 0, len(v.State.Nodes))
+	for name := range v.State.Nodes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

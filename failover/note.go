@@ -1,0 +1,68 @@
+package failover
+
+import "time"
+
+func timeOf(d Duration) time.Duration { return time.Duration(d) }
+
+// Note updates Memory with what is new in the view. It is called before each Decide.
+func (v *View) Note() {
+	m, s := &v.Memory, v.State
+	if r := s.Record; r != nil {
+		if s.RecordIndex != m.Index {
+			m.Index, m.Seen = s.RecordIndex, v.Now
+			m.FencedSeen = 0
+		}
+		if r.Epoch != m.Epoch || r.Phase != m.Phase {
+			m.Epoch, m.Phase, m.EpochSeen = r.Epoch, r.Phase, v.Now
+		}
+		v.Highest = max(v.Highest, r.Epoch)
+		v.noteElection(m)
+		v.noteReach(m)
+	}
+	switch {
+	case !v.leads():
+		m.LockSeen = 0
+	case m.LockSeen == 0:
+		m.LockSeen = v.Now
+	}
+}
+
+func (v *View) noteElection(m *Memory) {
+	r := v.State.Record
+	switch {
+	case r.Phase == Electing:
+		if fenced, _, _ := v.fencing(); fenced && m.FencedSeen == 0 {
+			m.FencedSeen = v.Now
+		}
+	case !Count(v.State).Reached():
+		m.QuorumSeen = 0
+	case m.QuorumSeen == 0:
+		m.QuorumSeen = v.Now
+	}
+}
+
+// noteReach notes, for the master's agent, which offset each member has to reach that is not counted yet.
+func (v *View) noteReach(m *Memory) {
+	r := v.State.Record
+	master := v.local(r.Master)
+	if master == nil || r.Phase != Steady || master.State != StateOpen {
+		m.Reach = nil
+		return
+	}
+	reach := make(map[string]Reach)
+	for name, member := range r.Eligible {
+		rep := v.State.Nodes[name]
+		if member.RunID == rep.RunID || rep.State != StateFollowing || rep.Epoch != r.Epoch {
+			continue
+		}
+		goal, ok := m.Reach[name]
+		if !ok || goal.RunID != rep.RunID {
+			goal = Reach{RunID: rep.RunID, Offset: -1, Since: v.Now}
+		}
+		if goal.Offset < 0 && master.LookedAt > goal.Since {
+			goal.Offset = master.Position.Offset
+		}
+		reach[name] = goal
+	}
+	m.Reach = reach
+}

@@ -1,0 +1,207 @@
+package failover
+
+import (
+	"fmt"
+	"time"
+)
+
+// own compares one of the agent's own nodes with the record and says what makes them agree. The one rule stands
+// here: open only under the lease, in every other case frozen or following the master of the record.
+func (v *View) own(d *Decision, n *Local) {
+	r := v.State.Record
+	named := r.Phase == Steady && r.Master == n.Name
+	switch {
+	case r.Phase == Electing && r.Master == n.Name && r.Election.Kind != ForFailure:
+		v.handOver(d, n)
+	case r.Phase == Electing:
+		v.stand(d, n)
+	case named && n.RunID == r.RunID && !n.Dead:
+		v.serve(d, n)
+	case named && n.Known:
+		// Another run than the record names is not master, whatever it holds.
+		v.freeze(d, n, 0, fmt.Sprintf("this run is not the one that epoch %d names", r.Epoch), 0)
+		d.wait("%s was restarted and waits for an election", n.Name)
+	case n.State == StateOpen || n.MaybeOpen:
+		v.freeze(d, n, 0, fmt.Sprintf("%s is master of epoch %d", r.Master, r.Epoch), 0)
+	default:
+		v.follow(d, n)
+	}
+}
+
+// serve keeps the master of the record open for as long as its lease lasts, and no longer.
+func (v *View) serve(d *Decision, n *Local) {
+	r := v.State.Record
+	fence := time.Duration(v.settings().FenceAfter)
+	until := v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence)
+	closing := until - freezeMargin(fence)
+	if v.Now >= closing {
+		if n.State == StateOpen || n.MaybeOpen {
+			v.freeze(d, n, 0, "its lease ends: Consul did not confirm the record in time", until)
+		}
+		d.do(Confirm{})
+		d.wait("%s has no lease: waiting for a consistent read of the record", n.Name)
+		return
+	}
+	d.wake(closing)
+	switch {
+	case !n.Known:
+		d.wait("%s is master; its driver or server does not answer", n.Name)
+	case !n.Persisted && n.PersistFailed == "":
+		d.do(Persist{n.Name})
+	case n.State != StateOpen:
+		d.do(OpenServer{Node: n.Name, RunID: n.RunID, Epoch: r.Epoch})
+	}
+}
+
+// stand freezes a node for an attempt. A replica that is still connected first takes what the old master has.
+func (v *View) stand(d *Decision, n *Local) {
+	attempt := v.State.RecordIndex
+	if v.drains(d, n) {
+		return
+	}
+	v.freeze(d, n, attempt, v.State.Record.Election.Cause, v.Memory.Seen+freezeConfirm)
+}
+
+// drains tells whether a replica should go on replicating for a moment before it freezes.
+func (v *View) drains(d *Decision, n *Local) bool {
+	r := v.State.Record
+	if n.Name == r.Master || !n.Known || n.State != StateFollowing || r.Election.Evidence == Gone {
+		return false
+	}
+	limit := v.Memory.Seen + drainFor
+	if r.Election.Kind != ForFailure {
+		limit = v.Memory.Seen + pauseFor + drainFor
+	}
+	if rep := v.State.Nodes[r.Master]; rep.Attempt == v.State.RecordIndex {
+		switch {
+		case rep.State == StateDead:
+			return false
+		case (rep.State == StatePaused || rep.State == StateFrozen) && n.Position.Offset >= rep.Position.Offset:
+			return false
+		case rep.State == StatePaused:
+			d.do(Look{n.Name})
+		case rep.State == StateFrozen:
+			// The link ends with the freeze; what was on its way arrives within a round trip.
+			limit = min(limit, v.Memory.Seen+drainFor)
+			d.do(Look{n.Name})
+		}
+	}
+	if v.Now >= limit {
+		return false
+	}
+	d.wake(min(limit, v.Now+lookEvery))
+	return true
+}
+
+// handOver is a living master's part in a planned change: hold writes back, wait until a replica reports that it
+// has everything, then freeze. When none gets there in time it freezes all the same, and the leader, who has
+// its position, calls the change off.
+func (v *View) handOver(d *Decision, n *Local) {
+	r, attempt := v.State.Record, v.State.RecordIndex
+	cause := r.Election.Cause
+	if n.RunID != r.RunID || !n.Known || n.Dead || n.State != StateOpen && n.Paused == nil {
+		v.freeze(d, n, attempt, cause, 0)
+		return
+	}
+	if n.Paused == nil || n.Paused.Attempt != attempt {
+		// The pause outlives the wait for a replica and the freeze; the freeze ends it.
+		d.do(Pause{Node: n.Name, Attempt: attempt, For: 2 * pauseFor})
+		return
+	}
+	deadline := n.Paused.Since + pauseFor
+	if v.Now < deadline && !v.caughtUp(n.Paused.Position) {
+		d.wake(deadline)
+		d.wait("%s holds writes back until a replica has everything", n.Name)
+		return
+	}
+	fence := time.Duration(v.settings().FenceAfter)
+	v.freeze(d, n, attempt, cause, v.Memory.Seen+fence)
+}
+
+// caughtUp tells whether a replica that may be chosen stands frozen at the position or past it.
+func (v *View) caughtUp(p Position) bool {
+	r := v.State.Record
+	for name, rep := range v.State.Nodes {
+		if name == r.Master {
+			continue
+		}
+		if _, refused := admit(v.State, name, false); refused == "" && rep.Position.Offset >= p.Offset {
+			return true
+		}
+	}
+	return false
+}
+
+// freeze asks for a freeze until it is confirmed, and for the end of the process when it is not confirmed by
+// killAt (0: never).
+func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt time.Duration) {
+	if n.Dead {
+		return
+	}
+	if f := n.Frozen; f != nil && f.Attempt == attempt && f.RunID == n.RunID && !n.MaybeOpen {
+		return
+	}
+	if attempt == 0 && n.Known && n.State == StateFrozen && !n.MaybeOpen {
+		return
+	}
+	d.do(Freeze{Node: n.Name, Attempt: attempt, Why: why})
+	if killAt == 0 || !n.MaybeOpen {
+		return
+	}
+	switch {
+	case v.Now < killAt:
+		d.wake(killAt)
+	case n.Killable:
+		d.do(Kill{Node: n.Name, RunID: n.RunID, Why: "it did not confirm in time that it is frozen: " + why})
+	default:
+		d.wait("%s does not confirm that it is frozen, and may not be killed", n.Name)
+	}
+}
+
+// follow attaches a node to the open master of the record, when it may.
+func (v *View) follow(d *Decision, n *Local) {
+	r := v.State.Record
+	_, open := r.Open()
+	member, isMember := r.Eligible[n.Name]
+	attached := (n.State == StateFollowing || n.State == StateSyncing) && n.Master == r.Address
+	switch {
+	case !n.Known || n.Dead:
+		return
+	case n.State == StateLoading:
+		d.wait("%s loads its data", n.Name)
+	case v.Lease.Index != v.State.RecordIndex && !attached:
+		d.do(Confirm{})
+	case !n.Persisted && n.PersistFailed == "":
+		d.do(Persist{n.Name})
+	case attached:
+		if n.State == StateFollowing && isMember && member.RunID != n.RunID {
+			if v.Now >= n.LookedAt+lookSlowly {
+				d.do(Look{n.Name})
+			}
+			d.wake(v.Now + lookSlowly)
+		}
+	case !open:
+		if n.State != StateFrozen {
+			v.freeze(d, n, 0, "the master of the record has not opened yet", 0)
+		}
+		d.wait("%s waits for %s to open", n.Name, r.Master)
+	case !isMember:
+		d.wait("%s: %s", n.Name, v.notMember(n))
+	case r.resyncs(n.Position):
+		d.do(Follow{Node: n.Name, Master: r.Address, Why: fmt.Sprintf("epoch %d, partial resync", r.Epoch)})
+	case member.Syncing == n.RunID:
+		d.do(Follow{Node: n.Name, Master: r.Address, Why: fmt.Sprintf("epoch %d, full resync", r.Epoch)})
+	default:
+		if n.State != StateFrozen {
+			v.freeze(d, n, 0, "it needs a full resync, and waits for its turn", 0)
+		}
+		d.wait("%s waits for its turn for a full resync", n.Name)
+	}
+}
+
+func (v *View) notMember(n *Local) string {
+	if why := foreign(v.State.Record, reportOf(v, n)); why != "" {
+		return why
+	}
+	return fmt.Sprintf("waits until the agent of %s has entered it as a member", v.State.Record.Master)
+}

@@ -1,0 +1,111 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Tally is the state of the vote on the present master.
+type Tally struct {
+	Need  int
+	Known int
+	// Down are the agents whose votes count, in order of name.
+	Down []string
+	// Evidence is the strongest that the counted votes rest on: gone before not serving before silent.
+	Evidence Evidence
+	// Cause is the cause given with that evidence.
+	Cause string
+	// Vetoed says why votes of silence do not count, in words; empty when they do.
+	Vetoed string
+}
+
+// Reached tells whether the master is objectively down.
+func (t Tally) Reached() bool { return t.Need > 0 && len(t.Down) >= t.Need }
+
+func (t Tally) String() string {
+	s := fmt.Sprintf("%d of %d votes (%s)", len(t.Down), t.Need, strings.Join(t.Down, ", "))
+	if t.Vetoed != "" {
+		s += "; " + t.Vetoed
+	}
+	return s
+}
+
+var strength = map[Evidence]int{Silent: 1, NotServing: 2, Gone: 3}
+
+// Count counts the votes of a state: those for the master and the epoch of its record, whose authors' sessions
+// live. A master that its own agent knows to be busy is not down for being silent.
+func Count(s State) Tally {
+	var t Tally
+	t.Known = len(s.Agents)
+	if s.Settings != nil {
+		t.Need = s.Settings.Quorum
+	}
+	if t.Need <= 0 {
+		t.Need = t.Known/2 + 1
+	}
+	r := s.Record
+	if r == nil || r.Phase != Steady {
+		return t
+	}
+	own := s.Nodes[r.Master].Agent
+	veto, vetoed := s.Votes[own]
+	vetoed = vetoed && veto.Verdict == Busy && veto.Epoch == r.Epoch && veto.Master == r.Master
+	for agent, vote := range s.Votes {
+		if vote.Epoch != r.Epoch || vote.Master != r.Master || vote.Verdict != Down {
+			continue
+		}
+		if vetoed && vote.Evidence == Silent {
+			t.Vetoed = fmt.Sprintf("agent %s vetoes: %s", own, veto.Cause)
+			continue
+		}
+		t.Down = append(t.Down, agent)
+	}
+	slices.Sort(t.Down)
+	for _, agent := range t.Down {
+		if vote := s.Votes[agent]; strength[vote.Evidence] > strength[t.Evidence] {
+			t.Evidence, t.Cause = vote.Evidence, vote.Cause
+		}
+	}
+	return t
+}
+
+// vote says what this agent thinks of the master, and takes back what it no longer thinks.
+func (v *View) vote(d *Decision) {
+	r, j := v.State.Record, v.Judgement
+	given, voted := v.State.Votes[v.Agent]
+	if !v.Session || r.Phase != Steady {
+		return
+	}
+	against := j.Verdict != "" && j.Epoch == r.Epoch && j.Master == r.Master
+	switch {
+	case against && (!voted || given.Epoch != j.Epoch || given.Master != j.Master ||
+		given.Verdict != j.Verdict || given.Evidence != j.Evidence):
+		d.do(PutVote{Vote{Epoch: j.Epoch, Master: j.Master, Verdict: j.Verdict, Evidence: j.Evidence,
+			Cause: j.Cause, Since: v.Wall}})
+	case !against && voted:
+		d.do(DropVote{given.Epoch})
+	}
+}
+
+// fencing tells whether the old master of the election is fenced, and how, or until when to wait for that.
+func (v *View) fencing() (fenced bool, how string, until time.Duration) {
+	r, attempt := v.State.Record, v.State.RecordIndex
+	rep, ok := v.State.Nodes[r.Master]
+	if ok && rep.Attempt == attempt {
+		switch {
+		case rep.State == StateFrozen && rep.RunID == r.RunID:
+			return true, fmt.Sprintf("%s is frozen at %d", r.Master, rep.Position.Offset), 0
+		case rep.State == StateFrozen:
+			return true, fmt.Sprintf("%s was restarted, which starts it frozen", r.Master), 0
+		case rep.State == StateDead:
+			return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
+		}
+	}
+	until = v.Memory.Seen + fenceWait(time.Duration(v.settings().FenceAfter))
+	if v.Now >= until {
+		return true, fmt.Sprintf("the lease of %s has ended", r.Master), 0
+	}
+	return false, "", until
+}

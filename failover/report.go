@@ -1,0 +1,69 @@
+package failover
+
+// reportOf says of a node what its agent knows now.
+func reportOf(v *View, n *Local) Report {
+	rep := Report{
+		Node: n.Name, Agent: v.Agent, Address: n.Address, Priority: n.Priority, Zone: n.Zone,
+		Driver: n.Driver, Version: n.Version,
+		RunID: n.RunID, State: n.State, Master: n.Master, Position: n.Position, Keys: n.Keys,
+		HalfSynced: n.HalfSynced, Ineligible: n.Ineligible, At: v.Wall,
+	}
+	r := v.State.Record
+	switch {
+	case n.Dead:
+		rep.State = StateDead
+	case !n.Known:
+		rep.State = StateUnknown
+	case r != nil && n.State == StateOpen && (r.Master != n.Name || r.RunID != n.RunID):
+		rep.State = StateStray
+	case r != nil && (n.State == StateFollowing || n.State == StateSyncing) && n.Master != r.Address:
+		rep.State = StateStray
+	}
+	if r == nil {
+		return rep
+	}
+	rep.Epoch = r.Epoch
+	if r.Phase != Electing {
+		return rep
+	}
+	// What counts for an attempt is what was done for that attempt, not what was seen before it.
+	attempt := v.State.RecordIndex
+	switch {
+	case n.Dead:
+		rep.Attempt = attempt
+	case n.Frozen != nil && n.Frozen.Attempt == attempt && n.Frozen.RunID == n.RunID && !n.MaybeOpen:
+		rep.Attempt, rep.State = attempt, StateFrozen
+		rep.Position, rep.Keys, rep.Master = n.Frozen.Position, n.Frozen.Keys, ""
+	case n.Paused != nil && n.Paused.Attempt == attempt && n.Paused.RunID == n.RunID && n.Known:
+		rep.Attempt, rep.State, rep.Position = attempt, StatePaused, n.Paused.Position
+	}
+	return rep
+}
+
+// report writes what is new about a node. A mere move of the offset is news only while somebody waits for it:
+// while the run is not counted yet.
+func (v *View) report(d *Decision, n *Local) {
+	now, last := reportOf(v, n), v.State.Nodes[n.Name]
+	moves := false
+	if r := v.State.Record; r == nil {
+		moves = now.Position.ReplID != last.Position.ReplID
+	} else if now.State == StateFollowing {
+		member, ok := r.Eligible[n.Name]
+		moves = ok && member.RunID != n.RunID && now.Position != last.Position
+	}
+	same := now
+	same.At = last.At
+	if !moves {
+		same.Position = last.Position
+		if now.State != StateFollowing && now.State != StateOpen && now.State != StateSyncing {
+			same.Position = now.Position
+		}
+	}
+	same.Keys = last.Keys
+	if (now.Keys == 0) != (last.Keys == 0) {
+		same.Keys = now.Keys
+	}
+	if same != last {
+		d.do(PutReport{now})
+	}
+}

@@ -1,0 +1,44 @@
+package failover
+
+import "time"
+
+// What the decision waits for, and why so long. Each group's own times stand in Settings.
+const (
+	// drainFor is how long a replica that is still connected takes what the old master has sent before it
+	// freezes. A millisecond is enough on a network that works; where it does not, the wait costs a
+	// fiftieth of a second.
+	drainFor = 20 * time.Millisecond
+	// pauseFor is how long a planned change holds writes back until a replica has everything. Redis
+	// clients commonly time out after a second or more.
+	pauseFor = 500 * time.Millisecond
+	// lookEvery is how often an offset is read while somebody waits for it.
+	lookEvery = time.Millisecond
+	// lookSlowly is how often a replica that is not counted yet looks at its own offset.
+	lookSlowly = 100 * time.Millisecond
+	// gatherFor is how long the leader waits for the reports of all eligible nodes once the old master is
+	// fenced. A report takes some milliseconds; a node whose agent is dead never sends one.
+	gatherFor = 250 * time.Millisecond
+	// freezeConfirm is how long the old master of a failure may take to confirm that it is frozen before
+	// it is killed. It takes half a millisecond when it runs at all.
+	freezeConfirm = 150 * time.Millisecond
+	// settle is how long a master of priority 0 stays before its place is given on, so that the others
+	// can attach to it first.
+	settle = time.Second
+	// driftMargin covers the rates at which two machines' clocks may differ: the leader waits this much
+	// longer than a lease lasts. Consumer crystals stay within 0.02 %; a tenth covers a bad hypervisor.
+	driftMargin = 10 // per cent
+	// maxLineage bounds the record: so many openings are kept.
+	maxLineage = 64
+)
+
+// freezeMargin is how long before the end of its lease a server begins to freeze, so that it is done when
+// the lease ends: a fifth of the lease, but no more than half a second.
+func freezeMargin(fenceAfter time.Duration) time.Duration {
+	return min(fenceAfter/5, 500*time.Millisecond)
+}
+
+// fenceWait is how long after it received the outcome of its commit a leader waits for an old master that
+// reports nothing.
+func fenceWait(fenceAfter time.Duration) time.Duration {
+	return fenceAfter + fenceAfter*driftMargin/100
+}

@@ -1,0 +1,181 @@
+package failover
+
+import "time"
+
+// View is all that one agent knows of one group at one moment. Decide looks at nothing else.
+//
+// Times are durations on the machine's boot clock, which runs through suspend; those of two machines are
+// never compared. Wall is only written down, never compared.
+type View struct {
+	Now  time.Duration
+	Wall time.Time
+	// Agent is the name of the agent that decides.
+	Agent string
+	// Session tells whether the agent holds a living Consul session.
+	Session bool
+	// State is the newest that Consul KV answered; Read is false until it answered once.
+	State State
+	Read  bool
+	// StateBegun is when the read that returned State was begun.
+	StateBegun time.Duration
+	// Lease is the newest consistent read of the record.
+	Lease Lease
+	// Highest is the highest epoch that this agent has ever seen, in this process or an earlier one.
+	Highest uint64
+	// Local are this agent's own nodes.
+	Local []Local
+	// Judgement is this agent's view of the master of State.Record.
+	Judgement Judgement
+	// Memory is what the agent remembers between two views.
+	Memory Memory
+}
+
+// Lease is what a consistent read of the record gave. The right of a server to be open rests on it and on
+// nothing else.
+type Lease struct {
+	// Begun is when the read was sent, which is when the lease starts to count.
+	Begun  time.Duration
+	Record *Record
+	Index  uint64
+}
+
+// Until returns when the right of this run of a node to be open ends; 0 when it has none.
+func (l Lease) Until(node, runID string, highest uint64, fenceAfter time.Duration) time.Duration {
+	r := l.Record
+	if r == nil || r.Phase != Steady || r.Master != node || r.RunID != runID || r.Epoch < highest {
+		return 0
+	}
+	return l.Begun + fenceAfter
+}
+
+// Judgement is what this agent makes of the master: the verdict it would vote for.
+type Judgement struct {
+	Epoch    uint64
+	Master   string
+	Verdict  Verdict // empty: nothing against it
+	Evidence Evidence
+	Cause    string
+}
+
+// Local is one of the agent's own nodes as its driver last saw it.
+type Local struct {
+	Name     string
+	Address  string
+	Priority int
+	Zone     string
+	Driver   string
+	Version  string
+
+	// Known is false while the driver or the server does not answer: the rest is then the last that was
+	// known.
+	Known bool
+	// Dead is true when the process of RunID is known to have ended.
+	Dead  bool
+	RunID string
+	// State is StateOpen, StateFrozen, StateFollowing, StateSyncing, StateLoading or StateUnknown.
+	State NodeState
+	// Master is the address it replicates from.
+	Master   string
+	Position Position
+	Keys     int64
+	// LookedAt is when the last Look that was answered was sent.
+	LookedAt time.Duration
+	// HalfSynced: a full resync was begun and not finished.
+	HalfSynced bool
+	// Persisted: its configuration file says frozen, so it may be restarted at any moment.
+	Persisted bool
+	// PersistFailed says why the configuration could not be written; it is not tried again in this run.
+	PersistFailed string
+	// MaybeOpen is true from before an order to open is sent, or when it was seen open, until it is known
+	// not to be.
+	MaybeOpen bool
+	// Killable is true when its agent may end the process: on_stuck = "kill", and the process is known.
+	Killable bool
+	// Frozen is the answer to the freeze that was ordered for an attempt.
+	Frozen *FrozenFor
+	// Paused is when and where writes were paused for an attempt.
+	Paused *PausedFor
+	// Ineligible says why an operator does not want it chosen (maintenance).
+	Ineligible string
+}
+
+// FrozenFor says that a server confirmed that it is frozen, for an attempt (0: for want of a lease).
+type FrozenFor struct {
+	Attempt  uint64
+	RunID    string
+	Position Position
+	Keys     int64
+}
+
+// PausedFor says that writes were paused for an attempt, since when, and what the server had then.
+type PausedFor struct {
+	Attempt  uint64
+	RunID    string
+	Since    time.Duration
+	Position Position
+}
+
+// Memory is what an agent keeps of what it saw. Note updates it; it starts empty in a new process.
+type Memory struct {
+	// Index and Seen are the record's index and when this agent first saw it, by any read or as the
+	// outcome of its own commit.
+	Index uint64
+	Seen  time.Duration
+	// EpochSeen is when the record was first seen in this epoch and phase.
+	Epoch     uint64
+	Phase     Phase
+	EpochSeen time.Duration
+	// QuorumSeen is when the quorum was first seen for this epoch; 0 when it is not there.
+	QuorumSeen time.Duration
+	// LockSeen is when this agent was first seen to hold the lock; 0 when it does not.
+	LockSeen time.Duration
+	// FencedSeen is when the old master was first seen fenced in this attempt; 0 while it is not.
+	FencedSeen time.Duration
+	// FreezeWanted is since when each own node has been wanted frozen without having confirmed it.
+	FreezeWanted map[string]time.Duration
+	// Reach is, for each member that is not counted, the run and the master's offset it has to reach.
+	Reach map[string]Reach
+}
+
+// Reach is an offset that a run of a replica must reach before it is counted.
+type Reach struct {
+	RunID string
+	// Offset is -1 until the master was looked at after Since.
+	Offset int64
+	// Since is when the member's report was first seen.
+	Since time.Duration
+}
+
+// local returns the agent's own node of that name.
+func (v *View) local(name string) *Local {
+	for i := range v.Local {
+		if v.Local[i].Name == name {
+			return &v.Local[i]
+		}
+	}
+	return nil
+}
+
+// settings returns the shared settings, or defaults until somebody wrote them.
+func (v *View) settings() Settings {
+	if v.State.Settings != nil {
+		return *v.State.Settings
+	}
+	return DefaultSettings()
+}
+
+// DefaultSettings are the settings of a group that says nothing.
+func DefaultSettings() Settings {
+	return Settings{
+		DownAfter:       Duration(5 * time.Second),
+		BusyAfter:       Duration(15 * time.Second),
+		FenceAfter:      Duration(3 * time.Second),
+		FailoverTimeout: Duration(30 * time.Second),
+		ParallelSyncs:   1,
+	}
+}
+
+// leads tells whether this agent holds the lock, by the newest state.
+func (v *View) leads() bool {
+	return v.Session && v.State.Leader == v.Agent
+}

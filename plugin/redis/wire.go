@@ -1,0 +1,167 @@
+package redis
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// infoSections are those that Info is read from. A server before 7.0 takes only one section at a time, and gets a
+// plain INFO.
+var (
+	infoSections = command{"INFO", "server", "clients", "memory", "persistence", "stats", "replication", "keyspace"}
+	infoPlain    = command{"INFO"}
+	readOnly     = command{"CONFIG", "GET", "replica-read-only"}
+)
+
+// asked is what the next reply on a wire is to.
+type asked int
+
+const (
+	askedAuth asked = iota
+	askedPing
+	askedInfo
+	askedReadOnly
+)
+
+// wire is one connection of a watcher: what was asked on it, in order, and what was answered. Only its conn is
+// used from another goroutine, which reads.
+type wire struct {
+	conn *conn
+	w    *watcher
+
+	heard   bool // any reply
+	pending []asked
+
+	pingOutstanding bool
+	pingSent        time.Time
+
+	infoOutstanding, infoAgain bool
+	infoCommand                command
+	infoOrders                 int64 // server.orders when INFO was asked
+	infoReply                  reply
+
+	authFailed, pingFailed, infoFailed string
+}
+
+// newWire sends what a new connection begins with.
+func newWire(made *conn, w *watcher) *wire {
+	c := &wire{conn: made, w: w, infoCommand: infoSections}
+	if auth := w.dialer.auth(); auth != nil {
+		c.send([]asked{askedAuth}, auth...)
+	}
+	c.ping()
+	if !w.settings.Remote {
+		c.askInfo()
+	}
+	return c
+}
+
+// read passes replies on to the watcher until the connection ends.
+func (c *wire) read(ctx context.Context, events chan<- event) {
+	for {
+		r, err := readReply(c.conn.r, 0)
+		select {
+		case events <- event{wire: c, reply: r, err: err, at: time.Now()}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// send asks something. An error needs no care: the reader sees the end of the connection as well. A server that
+// reads nothing would make the write wait for ever, hence the deadline.
+func (c *wire) send(what []asked, commands ...command) {
+	c.pending = append(c.pending, what...)
+	_ = c.conn.SetWriteDeadline(time.Now().Add(dialTimeout))
+	if err := c.conn.send(commands...); err != nil {
+		_ = c.conn.Close()
+	}
+}
+
+func (c *wire) ping() {
+	c.pingOutstanding, c.pingSent = true, time.Now()
+	c.send([]asked{askedPing}, command{"PING"})
+}
+
+// askInfo reads INFO. When that is under way already it is read once more afterwards if an order came between.
+func (c *wire) askInfo() {
+	if c.infoOutstanding {
+		c.infoAgain = true
+		return
+	}
+	c.infoOutstanding, c.infoOrders = true, c.w.orders()
+	c.send([]asked{askedInfo, askedReadOnly}, c.infoCommand, readOnly)
+}
+
+// take takes a reply and says whether something is to be pushed.
+func (c *wire) take(w *watcher, e event) bool {
+	if len(c.pending) == 0 {
+		// Nothing was asked: the server's last words before it closes, such as "max number of clients reached".
+		c.pingFailed = e.reply.failed
+		return true
+	}
+	what := c.pending[0]
+	c.pending = c.pending[1:]
+	switch what {
+	case askedAuth:
+		c.authFailed = w.dialer.withoutSecrets(e.reply.failed)
+		return false
+	case askedPing:
+		c.pingOutstanding = false
+		c.pingFailed = e.reply.failed
+		w.latency = e.at.Sub(c.pingSent)
+		return true
+	case askedInfo:
+		c.infoReply = e.reply
+		return false
+	}
+	c.infoOutstanding = false
+	defer func() { w.infoTimer.Reset(w.infoEvery()) }()
+	return c.takeInfo(w, e.reply)
+}
+
+// takeInfo takes INFO, whose last part has come.
+func (c *wire) takeInfo(w *watcher, setting reply) bool {
+	again := c.infoAgain
+	c.infoAgain = false
+	failed := c.infoReply.failed
+	switch {
+	case strings.HasPrefix(failed, "ERR") && len(c.infoCommand) > 1:
+		c.infoCommand = infoPlain
+		c.askInfo()
+		return false
+	case failed != "":
+		c.infoFailed = failed
+		if !strings.HasPrefix(failed, "BUSY") { // a script that runs changes nothing that Info tells
+			w.info = nil
+		}
+		return true
+	case c.infoOrders != w.orders():
+		// Asked before an order ended: it may tell of the role before.
+		c.askInfo()
+		return false
+	}
+	if again {
+		c.askInfo()
+	}
+	c.infoFailed = ""
+	w.info = parseFields(c.infoReply.text).info(setting.pairs()["replica-read-only"])
+	return true
+}
+
+// cause is what the server complains about: PING first, then what INFO and AUTH were answered.
+func (c *wire) cause() string {
+	switch {
+	case c.pingFailed != "" && c.authFailed != "":
+		return c.pingFailed + " (AUTH was answered: " + c.authFailed + ")"
+	case c.pingFailed != "":
+		return c.pingFailed
+	case c.infoFailed != "":
+		return "INFO: " + c.infoFailed
+	}
+	return c.authFailed
+}
