@@ -50,7 +50,7 @@ dev: setup-demo build ## run 3 Consul servers, 3 Redis and 3 agents on this mach
 test: setup-test build ## run every test, on real Consul and Redis servers
 	go test -race $(ARGS) $(UNIT)
 	@packages="$(INTEGRATION)"; [ -z "$$packages" ] || { set -x; \
-		CONSUL_REDIS_SENTINEL_BINARY=$(CURDIR)/$(PROGRAM) go test -p 1 -timeout 40m $(ARGS) $$packages; }
+		CRS_BINARY=$(CURDIR)/$(PROGRAM) go test -p 1 -timeout 40m $(ARGS) $$packages; }
 
 .PHONY: check
 check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, staticcheck, govulncheck, and all tests with the race detector
@@ -61,7 +61,7 @@ check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, static
 	go build -race -o $(BIN)/race/consul-redis-sentinel $(MAIN)
 	go test -race $(ARGS) $(UNIT)
 	@packages="$(INTEGRATION)"; [ -z "$$packages" ] || { set -x; \
-		CONSUL_REDIS_SENTINEL_BINARY=$(CURDIR)/$(BIN)/race/consul-redis-sentinel go test -race -p 1 -timeout 60m $(ARGS) $$packages; }
+		CRS_BINARY=$(CURDIR)/$(BIN)/race/consul-redis-sentinel go test -race -p 1 -timeout 60m $(ARGS) $$packages; }
 
 .PHONY: bench
 bench: setup-demo build ## run the benchmarks

@@ -114,6 +114,7 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(),
 		n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress = false, true, false, ""
 		n.info.Position, n.info.Keys = f.Position, f.Keys
 		n.maybeOpen, n.paused = false, nil
+		n.halfSynced = n.halfSynced || f.SyncCutOff
 		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: position(f.Position), Keys: f.Keys}
 	}, err
 }

@@ -135,6 +135,7 @@ func (c *Catalog) keepAlive(ctx context.Context) {
 		case err == nil:
 			if !registered {
 				c.log.Info("agent registered with Consul", "service", c.self.serviceID())
+				poke(c.registry.wake)
 			}
 			registered = true
 		case registered:

@@ -60,7 +60,10 @@ func (c *Catalog) lead(ctx context.Context, what, group string, r *failover.Reco
 		c.kvOp(api.KVTxnOp{Verb: api.KVCAS, Key: k.record(), Value: r.Encode(), Index: casIndex}),
 	}
 	if orderIndex != 0 {
-		ops = append(ops, c.kvOp(api.KVTxnOp{Verb: api.KVDeleteCAS, Key: k.order(), Index: orderIndex}))
+		// delete-cas would succeed on an order that is gone.
+		ops = append(ops,
+			c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.order(), Index: orderIndex}),
+			c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: k.order()}))
 	}
 	ops = append(ops, c.nodeOp(m), c.serviceOp(m), c.checkOp(m))
 	return c.commit(ctx, what, k.record(), ops)

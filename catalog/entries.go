@@ -54,7 +54,7 @@ func (c *Catalog) PutOrder(ctx context.Context, group string, o failover.Order) 
 	return c.put(ctx, "write order for group "+group, c.keys(group).order(), o)
 }
 
-// DeleteOrder removes the order of index casIndex. It is ErrConflict if there is another by now.
+// DeleteOrder removes the order of index casIndex, if it is still there. It is ErrConflict if there is another.
 func (c *Catalog) DeleteOrder(ctx context.Context, group string, casIndex uint64) error {
 	return c.write(ctx, "delete order for group "+group, func(ctx context.Context, client *api.Client) error {
 		p := &api.KVPair{Key: c.keys(group).order(), ModifyIndex: casIndex}

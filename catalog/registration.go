@@ -278,7 +278,6 @@ func (c *Catalog) tell(ctx context.Context, id string) bool {
 	if err != nil {
 		c.log.Debug("check not updated", "error", err)
 		k.service.right = false // whatever the reason, it may be another run of the Consul agent
-		poke(g.wake)
 		return unknown(err)
 	}
 	k.told.status, k.told.output, k.told.at = status, output, time.Now()

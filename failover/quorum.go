@@ -78,13 +78,15 @@ func (v *View) vote(d *Decision) {
 	if !v.Session || r.Phase != Steady {
 		return
 	}
+	_, opened := r.Open()
 	against := j.Verdict != "" && j.Epoch == r.Epoch && j.Master == r.Master
 	switch {
 	case against && (!voted || given.Epoch != j.Epoch || given.Master != j.Master ||
 		given.Verdict != j.Verdict || given.Evidence != j.Evidence):
 		d.do(PutVote{Vote{Epoch: j.Epoch, Master: j.Master, Verdict: j.Verdict, Evidence: j.Evidence,
 			Cause: j.Cause, Since: v.Wall}})
-	case !against && voted:
+	case !against && voted && opened:
+		// An old vote counts for nothing; it is taken back when nobody waits for a write any more.
 		d.do(DropVote{given.Epoch})
 	}
 }

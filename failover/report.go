@@ -44,6 +44,9 @@ func reportOf(v *View, n *Local) Report {
 // while the run is not counted yet.
 func (v *View) report(d *Decision, n *Local) {
 	now, last := reportOf(v, n), v.State.Nodes[n.Name]
+	if v.passing(n, now) {
+		return
+	}
 	moves := false
 	if r := v.State.Record; r == nil {
 		moves = now.Position.ReplID != last.Position.ReplID
@@ -65,5 +68,19 @@ func (v *View) report(d *Decision, n *Local) {
 	}
 	if same != last {
 		d.do(PutReport{now})
+	}
+}
+
+// passing tells whether what a node is now is only on the way to what is worth reporting. A write to Consul that
+// somebody waits for must not stand in line behind one that nobody needs.
+func (v *View) passing(n *Local, now Report) bool {
+	r := v.State.Record
+	switch {
+	case r == nil || now.State == StateUnknown || now.State == StateDead:
+		return false
+	case r.Phase == Electing:
+		return now.Attempt == 0
+	default:
+		return r.Master == n.Name && r.RunID == n.RunID && n.State == StateFrozen && v.Now < v.Memory.EpochSeen+openingFor
 	}
 }

@@ -15,6 +15,8 @@ const (
 	lookEvery = time.Millisecond
 	// lookSlowly is how often a replica that is not counted yet looks at its own offset.
 	lookSlowly = 100 * time.Millisecond
+	// openingFor is how long a new master may take to open before its agent reports that it has not.
+	openingFor = 200 * time.Millisecond
 	// gatherFor is how long the leader waits for the reports of all eligible nodes once the old master is
 	// fenced. A report takes some milliseconds; a node whose agent is dead never sends one.
 	gatherFor = 250 * time.Millisecond

@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/agent"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
-	"github.com/consul-redis-sentinel/consul-redis-sentinel/config"
 )
 
 // consulFlags say how to reach Consul; what is empty comes from the configuration, then from the environment.
@@ -39,7 +40,7 @@ func (c *CLI) connect() (*catalog.Catalog, error) {
 		if err != nil {
 			return nil, err
 		}
-		from = consulConfig(cfg.Consul)
+		from = agent.ConsulConfig(cfg.Consul, hclog.NewNullLogger())
 	}
 	set := func(to *string, value string) {
 		if value != "" {
@@ -57,13 +58,4 @@ func (c *CLI) connect() (*catalog.Catalog, error) {
 	set(&from.Datacenter, c.consul.datacenter)
 	set(&from.Prefix, c.consul.prefix)
 	return catalog.New(from)
-}
-
-// consulConfig is the consul block in the terms of the catalog.
-func consulConfig(c config.Consul) catalog.Config {
-	return catalog.Config{
-		Address: c.Address, Fallbacks: c.Addresses, Scheme: c.Scheme, Token: c.Token.Reveal(), TokenFile: c.TokenFile,
-		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Datacenter: c.Datacenter, Namespace: c.Namespace,
-		Partition: c.Partition, Prefix: c.KVPrefix,
-	}
 }

@@ -25,7 +25,9 @@ func wrong(s failover.State, out status, health []catalog.Health) []string {
 
 type words struct{ lines []string }
 
-func (w *words) f(format string, args ...any) { w.lines = append(w.lines, fmt.Sprintf(format, args...)) }
+func (w *words) f(format string, args ...any) {
+	w.lines = append(w.lines, fmt.Sprintf(format, args...))
+}
 
 func sayRecord(say *words, s failover.State, out status, health []catalog.Health) {
 	r := s.Record

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -50,7 +51,7 @@ func (s *Sandbox) newAgent(i int) (*Agent, error) {
 		return nil, err
 	}
 	a.Process = newProcess(name, dir, s.options.Binary, "agent", "-config", a.ConfigFile)
-	a.env = environ(s.options.AgentEnv...)
+	a.env = environ(append([]string{"TMPDIR=" + s.tmp}, s.options.AgentEnv...)...)
 	return a, os.WriteFile(a.ConfigFile, []byte(s.agentConfig(i, name, a)), 0o644)
 }
 
@@ -65,7 +66,7 @@ func (s *Sandbox) agentConfig(i int, name string, a *Agent) string {
 	}
 	var b strings.Builder
 	block(&b, "agent", fmt.Sprintf("name = %q\ndata_dir = %q", name, a.DataDir), o.AgentHCL)
-	block(&b, "consul", fmt.Sprintf("address = %q", a.Beside.HTTPAddr()), o.ConsulBlockHCL)
+	block(&b, "consul", fmt.Sprintf("address = %q", a.Beside.HTTPAddr()), s.fallbacks(a), o.ConsulBlockHCL)
 	block(&b, fmt.Sprintf("group %q", o.Group), group)
 	if i < len(s.redises) {
 		r := s.redises[i]
@@ -79,6 +80,20 @@ func (s *Sandbox) agentConfig(i int, name string, a *Agent) string {
 		b.WriteString(o.TopHCL(i) + "\n")
 	}
 	return b.String()
+}
+
+// fallbacks is the setting addresses, with the Consul servers of the other machines.
+func (s *Sandbox) fallbacks(a *Agent) string {
+	var others []string
+	for _, c := range s.consuls {
+		if c != a.Beside {
+			others = append(others, strconv.Quote(c.HTTPAddr()))
+		}
+	}
+	if !s.options.Fallbacks || len(others) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("addresses = [%s]", strings.Join(others, ", "))
 }
 
 // block writes an HCL block of these lines, indented as people do.

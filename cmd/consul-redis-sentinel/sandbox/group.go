@@ -15,6 +15,22 @@ const lookLimit = 3 * time.Second
 
 // Catalog is the state of the groups as a Consul server has it, or the others if it does not answer.
 func (s *Sandbox) Catalog(i int) (*catalog.Catalog, error) {
+	s.catalogs.Lock()
+	defer s.catalogs.Unlock()
+	if k := s.catalogs.of[i]; k != nil {
+		return k, nil
+	}
+	k, err := s.newCatalog(i)
+	if err == nil {
+		if s.catalogs.of == nil {
+			s.catalogs.of = map[int]*catalog.Catalog{}
+		}
+		s.catalogs.of[i] = k
+	}
+	return k, err
+}
+
+func (s *Sandbox) newCatalog(i int) (*catalog.Catalog, error) {
 	conf := catalog.Config{Address: s.consuls[i].HTTPAddr(), Token: s.options.ConsulToken}
 	for j := range s.consuls {
 		if j != i {

@@ -11,7 +11,11 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
+
+// go-redis reports every server that is down to standard error; here they are meant to be.
+func init() { logging.Disable() }
 
 // redisLimit bounds the start of a Redis server without data.
 const redisLimit = 30 * time.Second

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 )
 
 // Options say what a sandbox consists of. The zero value is 3 Consul servers and 3 Redis nodes without agents.
@@ -35,6 +37,8 @@ type Options struct {
 	NodeHCL                            func(i int) string
 	// TopHCL are lines put at the end of every agent's configuration: further groups, nodes and drivers.
 	TopHCL func(i int) string
+	// Fallbacks lets every agent use the other Consul servers while its own does not answer.
+	Fallbacks bool
 	// AgentEnv are further environment variables of the agents, "NAME=value".
 	AgentEnv []string
 
@@ -87,9 +91,16 @@ type Sandbox struct {
 
 	options Options
 	net     network
+	tmp     string
 	consuls []*Consul
 	redises []*Redis
 	agents  []*Agent
+
+	// catalogs are kept for their connections: Consul takes 200 of each client.
+	catalogs struct {
+		sync.Mutex
+		of map[int]*catalog.Catalog
+	}
 
 	closing sync.Once
 	closed  error
@@ -123,7 +134,12 @@ func (s *Sandbox) start(ctx context.Context) error {
 	return s.startAgents()
 }
 
-func (s *Sandbox) makeDir() error {
+// makeDir makes the directories. The agents get one of their own for temporary files, since one that is killed cannot
+// remove them; its path is short because the sockets in it may have no more than 107 characters.
+func (s *Sandbox) makeDir() (err error) {
+	if s.tmp, err = os.MkdirTemp("", "crs-"); err != nil {
+		return fmt.Errorf("make a directory for temporary files: %w", err)
+	}
 	if s.options.Dir == "" {
 		dir, err := os.MkdirTemp("", "consul-redis-sentinel-")
 		if err != nil {
@@ -197,8 +213,15 @@ func (s *Sandbox) close() error {
 		errs = append(errs, p.end())
 	}
 	s.net.release()
-	if s.Dir != "" && !s.options.KeepDir {
-		if err := os.RemoveAll(s.Dir); err != nil {
+	dirs := []string{s.tmp}
+	if !s.options.KeepDir {
+		dirs = append(dirs, s.Dir)
+	}
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
 			errs = append(errs, fmt.Errorf("remove the sandbox's directory: %w", err))
 		}
 	}

@@ -107,8 +107,10 @@ func TestServersRunAndEndWithoutATrace(t *testing.T) {
 			t.Errorf("%s (process %d) outlived the sandbox", name, pid)
 		}
 	}
-	if _, err := os.Stat(s.Dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s is left behind", s.Dir)
+	for _, dir := range []string{s.Dir, s.tmp} {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind", dir)
+		}
 	}
 }
 

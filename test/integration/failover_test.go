@@ -1,0 +1,133 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+)
+
+// rounds is how often a fault is repeated where its time is measured: ROUNDS, or few for an everyday run.
+func rounds() int {
+	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
+		return n
+	}
+	return 3
+}
+
+// A master that is killed is replaced, DNS follows, no acknowledged write is lost that a replica had, and the old
+// master returns as a replica.
+func TestKilledMaster(t *testing.T) {
+	s, state := start(t, sandbox.Options{})
+	var outages []time.Duration
+	for range rounds() {
+		state = counted(t, s)
+		old := master(s, state)
+		w := s.StartWriter(t.Context(), 0, 2*time.Millisecond)
+		defer w.Stop()
+		acknowledged(t, w, 50)
+
+		killed := time.Now()
+		must(t, old.Kill())
+		first := firstAck(t, w, killed, old.Addr())
+		outages = append(outages, first.At.Sub(killed))
+		w.Stop()
+
+		state = steady(t, s, state.Record.Epoch+1)
+		if state.Record.Master == old.Node {
+			t.Fatalf("%s was killed and is master again", old.Node)
+		}
+		must(t, old.Start())
+		next := steady(t, s, state.Record.Epoch)
+		if next.Record.Epoch != state.Record.Epoch {
+			t.Errorf("the return of %s changed the epoch from %d to %d", old.Node, state.Record.Epoch, next.Record.Epoch)
+		}
+		lost, err := w.Lost(t.Context(), master(s, next))
+		must(t, err)
+		t.Logf("kill -9 of %s: first acknowledged write after %v, %d acknowledged writes lost", old.Node, outages[len(outages)-1], len(lost))
+	}
+	tell(t, "kill -9", outages)
+}
+
+// A master that is stopped is silent: it is replaced after down_after, and never takes a write again as master.
+func TestStoppedMaster(t *testing.T) {
+	s, state := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\n"})
+	var outages []time.Duration
+	for range rounds() {
+		state = counted(t, s)
+		old := master(s, state)
+		w := s.StartWriter(t.Context(), 0, 2*time.Millisecond)
+		defer w.Stop()
+		pinned := sandbox.StartWriterTo(t.Context(), 5*time.Millisecond, func(context.Context) (string, error) { return old.Addr(), nil })
+		defer pinned.Stop()
+		acknowledged(t, w, 50)
+		acknowledged(t, pinned, 20)
+
+		stopped := time.Now()
+		must(t, old.Stop())
+		first := firstAck(t, w, stopped, old.Addr())
+		outages = append(outages, first.At.Sub(stopped))
+		_ = old.Cont() // its agent has killed it, if it could not be frozen
+		state = steady(t, s, state.Record.Epoch+1)
+		w.Stop()
+		pinned.Stop()
+		late := 0
+		for _, a := range pinned.Acks() {
+			if a.At.After(first.At) {
+				late++
+			}
+		}
+		t.Logf("SIGSTOP of %s: first acknowledged write after %v; a client pinned to it: %d acknowledged, %d of them after the new master opened, last refusal %q",
+			old.Node, outages[len(outages)-1], len(pinned.Acks()), late, lastRefusal(pinned))
+		if late > 0 {
+			t.Errorf("the old master acknowledged %d writes after the new one had opened", late)
+		}
+		if !old.Running() {
+			must(t, old.Start())
+		}
+		state = steady(t, s, state.Record.Epoch)
+	}
+	tell(t, "SIGSTOP with down_after 1s", outages)
+}
+
+func acknowledged(t *testing.T, w *sandbox.Writer, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d writes are acknowledged", n), func(context.Context) error {
+		if got := len(w.Acks()); got < n {
+			return fmt.Errorf("%d writes", got)
+		}
+		return nil
+	})
+}
+
+func firstAck(t *testing.T, w *sandbox.Writer, after time.Time, notBy string) sandbox.Ack {
+	t.Helper()
+	var first sandbox.Ack
+	eventually(t, "another server acknowledges a write", func(context.Context) error {
+		var ok bool
+		if first, ok = w.FirstAckAfter(after, notBy); !ok {
+			return fmt.Errorf("none yet; last refusal %q", lastRefusal(w))
+		}
+		return nil
+	})
+	return first
+}
+
+func lastRefusal(w *sandbox.Writer) string {
+	all := w.Refusals()
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1].Err
+}
+
+func tell(t *testing.T, what string, outages []time.Duration) {
+	sorted := slices.Sorted(slices.Values(outages))
+	t.Logf("%s: time to the first acknowledged write through DNS: median %v, longest %v, all %v",
+		what, sorted[len(sorted)/2], sorted[len(sorted)-1], outages)
+}
