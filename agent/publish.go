@@ -155,13 +155,6 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 	wanted := map[string]bool{}
 	for _, s := range want {
 		wanted[s.ID] = true
-		if old, ok := there[s.ID]; ok && reflect.DeepEqual(old, s) {
-			continue
-		}
-		if err := p.catalog.Register(ctx, s); err != nil {
-			return err
-		}
-		there[s.ID] = s
 	}
 	for id := range there {
 		if !wanted[id] {
@@ -170,6 +163,15 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 			}
 			delete(there, id)
 		}
+	}
+	for _, s := range want {
+		if old, ok := there[s.ID]; ok && reflect.DeepEqual(old, s) {
+			continue
+		}
+		if err := p.catalog.Register(ctx, s); err != nil {
+			return err
+		}
+		there[s.ID] = s
 	}
 	for _, s := range want {
 		for _, c := range s.Checks {

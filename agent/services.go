@@ -86,7 +86,7 @@ func (g *group) services(n *node) []catalog.Service {
 		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name})
 	}
 	list := []catalog.Service{main}
-	if role != tagMaster && !g.named(n) {
+	if role == tagReplica {
 		id := g.names.replica + "-" + n.name
 		list = append(list, catalog.Service{ID: id, Name: g.names.replica, Tags: tags, Address: host, Port: port, Meta: meta,
 			Checks: []catalog.Check{{ID: id + ":readable", Name: checks.NameReadable}}})
@@ -100,7 +100,7 @@ func (g *group) role(n *node) string {
 	switch {
 	case g.named(n) && n.info.Open && !n.dead && g.leased(n) && g.tagFree:
 		return tagMaster
-	case g.view.State.Record != nil && !g.named(n):
+	case g.view.State.Record != nil && !g.named(n) && n.info.RunID != "":
 		return tagReplica
 	}
 	return ""

@@ -127,7 +127,9 @@ func TestStaleLeaderFailsWhole(t *testing.T) {
 
 	// The lock is its own, but the record has moved.
 	old = other
-	if _, err := old.Amend(ctx, "redis", record(1, "a"), index); err != nil {
+	amended := record(1, "a") // an identical one would not move
+	amended.Durability = "wait:1"
+	if _, err := old.Amend(ctx, "redis", amended, index); err != nil {
 		t.Fatal(err)
 	}
 	allFail("record moved", "commit", "elect")

@@ -19,7 +19,7 @@ type endpoints struct {
 	clients []*api.Client
 	mu      sync.Mutex
 	current int
-	until   time.Time     // when current goes back to 0
+	until   time.Time     // when the configured address is tried again
 	moved   chan struct{} // closed when current changes because of a failure
 }
 
@@ -34,10 +34,28 @@ func (e *endpoints) local() *api.Client { return e.clients[0] }
 func (e *endpoints) pick() (int, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.current, e.moved
+}
+
+// try is pick for a call that ends soon: every homeAfter one of them tries the configured address again. A watch
+// must not, it would wait for minutes at an address that is silent.
+func (e *endpoints) try() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.current != 0 && time.Now().After(e.until) {
+		e.until = time.Now().Add(homeAfter)
+		return 0
+	}
+	return e.current
+}
+
+// answered notes that an address answers.
+func (e *endpoints) answered(i int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if i == 0 {
 		e.current = 0
 	}
-	return e.current, e.moved
 }
 
 // avoid goes on to the address after i, unless somebody already has.
@@ -58,11 +76,12 @@ func (c *Catalog) read(ctx context.Context, what string, call func(context.Conte
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	n := len(c.endpoints.clients)
-	first, _ := c.endpoints.pick()
+	first := c.endpoints.try()
 	var err error
 	for tried := range n {
 		i := (first + tried) % n
 		if err = attempt(ctx, n-tried, func(ctx context.Context) error { return call(ctx, c.endpoints.clients[i]) }); err == nil {
+			c.endpoints.answered(i)
 			return nil
 		}
 		if refused(err) || ctx.Err() != nil {
@@ -87,11 +106,12 @@ func (c *Catalog) write(ctx context.Context, what string, call func(context.Cont
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	n := len(c.endpoints.clients)
-	first, _ := c.endpoints.pick()
+	first := c.endpoints.try()
 	var err error
 	for tried := range n {
 		i := (first + tried) % n
 		if err = call(ctx, c.endpoints.clients[i]); err == nil {
+			c.endpoints.answered(i)
 			return nil
 		}
 		if !refused(err) {

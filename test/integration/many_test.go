@@ -21,7 +21,7 @@ func TestTenAgents(t *testing.T) {
 	}
 	k, err := s.Catalog(0)
 	must(t, err)
-	history, err := k.History(t.Context(), s.Group(), 0)
+	history, err := k.History(t.Context(), s.Group(), 100)
 	must(t, err)
 	if len(history) != 1 || history[0].From != old.Node || history[0].To != after.Record.Master {
 		t.Errorf("history %+v: want the one change from %s to %s", history, old.Node, after.Record.Master)

@@ -57,6 +57,7 @@ CONSUL_HTTP_TOKEN, CONSUL_CACERT and so on, which a configuration overrides, whi
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SuggestionsMinimumDistance = 2 // a letter too many and one too few
 	root.SetOut(c.Stdout)
 	root.SetErr(c.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

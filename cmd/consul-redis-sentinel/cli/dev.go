@@ -31,7 +31,8 @@ func (c *CLI) devCommand() *cobra.Command {
 		Long: `Run Consul servers, Redis servers and agents on loopback addresses until Ctrl-C, and say how to look at them and how to
 break them. Everything is kept in a temporary folder that is removed at the end. It needs consul and redis-server.
 
-With -demo a failover is played through instead: the exit code is 0 if DNS followed and no write was refused for long.`,
+With -demo a failover is played through instead: the exit code is 0 if DNS named the new master, clients
+wrote to it, and the old one came back as a replica.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Consuls < 1 || o.Nodes < 1 || o.Consuls > 250 || o.Nodes > 250 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,6 +34,9 @@ func (c *CLI) historyCommand() *cobra.Command {
 			}
 			if err := isKnown(args[0], known); err != nil {
 				return err
+			}
+			if n <= 0 {
+				n = math.MaxInt
 			}
 			list, err := k.History(cmd.Context(), args[0], n)
 			if err != nil {
@@ -123,7 +127,7 @@ func awaitHistory(ctx context.Context, k *catalog.Catalog, group string, epoch u
 	defer cancel()
 	var found failover.History
 	for {
-		all, err := k.History(ctx, group, 0)
+		all, err := k.History(ctx, group, math.MaxInt)
 		for _, h := range all {
 			if h.Epoch == epoch {
 				found = h

@@ -70,7 +70,7 @@ func (c *CLI) orderCommand(kind failover.OrderKind, cmd *cobra.Command, target s
 		cmd.Flags().StringVar(&node, target, "", "the `NODE` that becomes master"+
 			map[bool]string{true: " (default the best)"}[kind == failover.OrderSwitchover])
 	}
-	cmd.Flags().DurationVar(&limit, "timeout", orderLimit, "how long to wait for the outcome")
+	cmd.Flags().DurationVar(&limit, "timeout", orderLimit, "how `LONG` to wait for the outcome")
 	return c.addConsulFlags(cmd)
 }
 

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// healthy is a group of three that nothing is wrong with.
+func healthy() (failover.State, []catalog.Health, []catalog.Health) {
+	s := failover.State{
+		Record: &failover.Record{
+			Epoch: 7, Phase: failover.Steady, Master: "redis-b", Address: "10.0.0.2:6379", RunID: "run-b",
+			Eligible: map[string]failover.Member{"redis-a": {RunID: "run-a"}, "redis-c": {RunID: "run-c"}},
+			Lineage:  []failover.Opening{{Epoch: 7, ReplID: "x", Offset: 9}}, Since: now.Add(-192 * time.Second),
+		},
+		Settings: &failover.Settings{Quorum: 2, DownAfter: failover.Duration(5 * time.Second), FenceAfter: failover.Duration(3 * time.Second)},
+		Votes:    map[string]failover.Vote{}, Nodes: map[string]failover.Report{}, Agents: map[string]failover.AgentInfo{},
+	}
+	var health, agents []catalog.Health
+	for i, letter := range []string{"a", "b", "c"} {
+		node, agent, machine := "redis-"+letter, "agent-"+letter, "web-"+letter
+		address := "10.0.0." + string(rune('1'+i))
+		state, line := failover.StateFollowing, "follows redis-b (10.0.0.2:6379), 0 bytes behind, heard 0s ago"
+		if letter == "b" {
+			state, line = failover.StateOpen, "master of epoch 7 with 2 replicas"
+		}
+		s.Nodes[node] = failover.Report{Node: node, Agent: agent, Address: address + ":6379", RunID: "run-" + letter, State: state}
+		s.Agents[agent] = failover.AgentInfo{Agent: agent, Version: "0.1.0", Nodes: []string{node}}
+		agents = append(agents, catalog.Health{Machine: machine, Meta: map[string]string{"agent": agent},
+			Checks: []catalog.CheckHealth{{ID: "agent", Status: "passing"}}})
+		health = append(health, catalog.Health{Service: "redis", ID: "redis-" + node, Machine: machine,
+			Meta: map[string]string{"group": "redis", "node": node, "agent": agent},
+			Checks: []catalog.CheckHealth{
+				{ID: "redis-" + node + ":alive", Name: "alive", Status: "passing", Output: "PONG in 0.1ms"},
+				{ID: "redis-" + node + ":replication", Name: "replication", Status: "passing", Output: line},
+			}})
+	}
+	health = append(health, catalog.Health{Service: "redis-master", Meta: map[string]string{"group": "redis", "node": "redis-b"},
+		Checks: []catalog.CheckHealth{{ID: "redis-master:record", Status: "passing"}}})
+	return s, health, agents
+}
+
+func screen(s failover.State, health, agents []catalog.Health) string {
+	var b bytes.Buffer
+	assess("redis", s, health, agents, now).print(&b)
+	return b.String()
+}
+
+func TestStatusOfAHealthyGroup(t *testing.T) {
+	golden(t, "status-healthy.txt", screen(healthy()))
+}
+
+func TestStatusOfAnElection(t *testing.T) {
+	s, health, agents := healthy()
+	s.Record.Phase, s.Leader = failover.Electing, "agent-a"
+	s.Record.Election = &failover.Election{Kind: failover.ForFailure, Leader: "agent-a", Cause: "connection refused"}
+	s.Record.Since = now.Add(-40 * time.Millisecond)
+	s.Votes["agent-a"] = failover.Vote{Epoch: 7, Master: "redis-b", Verdict: failover.Down, Evidence: failover.Gone,
+		Cause: "connection refused", Since: now.Add(-50 * time.Millisecond)}
+	rep := s.Nodes["redis-b"]
+	rep.State = failover.StateDead
+	s.Nodes["redis-b"] = rep
+	health[1].Checks[0] = catalog.CheckHealth{ID: "redis-redis-b:alive", Name: "alive", Status: "critical", Output: "connection refused: nothing listens"}
+	health[3].Checks[0].Status = "critical"
+	golden(t, "status-electing.txt", screen(s, health, agents))
+}
+
+// TestWhatIsWrongIsSaid changes one thing of a healthy group at a time.
+func TestWhatIsWrongIsSaid(t *testing.T) {
+	type group struct {
+		failover.State
+		health, agents []catalog.Health
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*group)
+		want   string
+	}{
+		{"not started", func(g *group) { g.Record = nil; g.Settings.BootstrapExpect = 5 },
+			"the group has not been started: 3 of 5 expected nodes have reported"},
+		{"not open yet", func(g *group) { g.Record.Lineage = nil }, "redis-b is master by the record but has not opened yet"},
+		{"paused", func(g *group) { g.Settings.Paused = true }, `everything automatic is paused: "resume redis" ends that`},
+		{"a vote", func(g *group) {
+			g.Votes["agent-c"] = failover.Vote{Epoch: 7, Master: "redis-b", Verdict: failover.Down, Cause: "no reply for 5s"}
+		}, "agent-c votes redis-b down: no reply for 5s"},
+		{"a veto", func(g *group) {
+			g.Votes["agent-b"] = failover.Vote{Epoch: 7, Master: "redis-b", Verdict: failover.Busy, Cause: "a long command"}
+		}, "agent-b holds redis-b for busy: a long command"},
+		{"an order", func(g *group) { g.Order = &failover.Order{Kind: failover.OrderFailover, By: "joe@x"} },
+			"the failover ordered by joe@x waits to be taken up"},
+		{"a refused order", func(g *group) { g.Order = &failover.Order{Kind: failover.OrderFailover, By: "joe@x", Refused: "no"} },
+			"the failover ordered by joe@x was refused: no"},
+		{"an agent is dead", func(g *group) { g.agents[2].Checks[0].Status = "critical" },
+			"agent agent-c does not run, or not beside its Consul agent: nobody looks after redis-c"},
+		{"a witness is dead", func(g *group) { g.Agents["agent-w"] = failover.AgentInfo{Agent: "agent-w"} },
+			"agent agent-w does not run, or not beside its Consul agent: it has no vote"},
+		{"too few agents", func(g *group) { g.agents = g.agents[:1] },
+			"1 agents run and a quorum is 2: a master that fails now is not replaced"},
+		{"a check", func(g *group) {
+			g.health[2].Checks[1].Status, g.health[2].Checks[1].Output = "warning", "link to the master is down for 3s"
+		}, "redis-c: replication: link to the master is down for 3s"},
+		{"not registered", func(g *group) { g.health = g.health[1:] }, "redis-a is not registered in Consul"},
+		{"not eligible", func(g *group) {
+			r := g.Nodes["redis-a"]
+			r.Ineligible = "priority 0"
+			g.Nodes["redis-a"] = r
+		}, "redis-a cannot become master: priority 0"},
+		{"stray", func(g *group) {
+			r := g.Nodes["redis-a"]
+			r.State = failover.StateStray
+			g.Nodes["redis-a"] = r
+		}, "redis-a is stray"},
+		{"no entry of the master", func(g *group) { g.health = g.health[:3] },
+			"the master's service is not in Consul's catalog: its name has no answer in DNS"},
+		{"another entry of the master", func(g *group) { g.health[3].Meta["node"] = "redis-a" },
+			"the service redis-master in Consul (redis-a, passing) is not as the record has it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var g group
+			g.State, g.health, g.agents = healthy()
+			c.change(&g)
+			got := assess("redis", g.State, g.health, g.agents, now).Wrong
+			for _, line := range got {
+				if line == c.want {
+					return
+				}
+			}
+			t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), c.want)
+		})
+	}
+}
+
+func TestAgo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 40 * time.Millisecond: "40ms", 1500 * time.Millisecond: "1.5s",
+		192 * time.Second: "3m12s", 5*time.Hour + time.Minute: "5h01m", 75 * time.Hour: "3d3h",
+	} {
+		if got := ago(now, now.Add(-d)); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+}
