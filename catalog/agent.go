@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -119,7 +118,7 @@ func (c *Catalog) SetAgentCheck(status, output string) {
 
 // keepAlive sends the heartbeats.
 func (c *Catalog) keepAlive(ctx context.Context) {
-	registered := false
+	registered, troubled := false, false
 	for ctx.Err() == nil {
 		var err error
 		if !registered {
@@ -131,24 +130,22 @@ func (c *Catalog) keepAlive(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		switch {
-		case err == nil:
-			if !registered {
-				c.log.Info("agent registered with Consul", "service", c.self.serviceID())
-				poke(c.registry.wake)
-			}
-			registered = true
-		case registered:
-			c.log.Warn("heartbeat to the local Consul agent failed", "error", err)
-			registered = false
-			// Another run of the Consul agent may answer next, with what it has on its disk.
-			c.registry.doubtAll()
-			c.self.doubtSession()
-		}
 		pause := heartbeat
 		if err != nil {
+			if !troubled {
+				c.log.Warn("the local Consul agent does not take the heartbeat", "error", err)
+			}
+			// Another run of the Consul agent may answer next, with what it has on its disk.
+			c.registry.doubtAll()
+			if registered {
+				c.self.doubtSession()
+			}
 			pause = returnPoll
+		} else if !registered {
+			c.log.Info("agent registered with Consul", "service", c.self.serviceID())
+			poke(c.registry.wake)
 		}
+		registered, troubled = err == nil, err != nil
 		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -195,8 +192,10 @@ func (c *Catalog) leave(ctx context.Context) {
 		c.self.setSession("")
 	}
 	deregister := c.deregister(ctx, c.self.serviceID())
-	if err := errors.Join(destroy, deregister); err != nil {
-		c.log.Warn("could not leave Consul in order; the session ends with its check", "error", err)
+	for _, err := range []error{destroy, deregister} {
+		if err != nil {
+			c.log.Warn("could not leave Consul in order; the session ends with its check", "error", err)
+		}
 	}
 }
 

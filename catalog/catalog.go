@@ -56,7 +56,6 @@ type Config struct {
 type Catalog struct {
 	endpoints            *endpoints
 	prefix               string
-	datacenter           string
 	namespace, partition string
 	log                  hclog.Logger
 	outage               outage
@@ -73,12 +72,11 @@ func New(cfg Config) (*Catalog, error) {
 	}
 	log = log.Named("catalog")
 	c := &Catalog{
-		prefix:     cfg.Prefix,
-		datacenter: cfg.Datacenter,
-		log:        log,
-		outage:     outage{tell: cfg.OnOutage, log: log},
-		self:       newSelf(),
-		registry:   newRegistry(),
+		prefix:   cfg.Prefix,
+		log:      log,
+		outage:   outage{tell: cfg.OnOutage, log: log},
+		self:     newSelf(),
+		registry: newRegistry(),
 	}
 	if c.prefix == "" {
 		c.prefix = DefaultPrefix

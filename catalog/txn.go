@@ -2,8 +2,8 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -35,19 +35,20 @@ func (c *Catalog) commit(ctx context.Context, what, key string, ops api.TxnOps) 
 	return index, err
 }
 
-// txnErrors says why Consul refused a transaction. It is a conflict if any of the operations that compare
-// failed; anything else, such as a missing right, will not get better by reading again.
+// txnErrors says in one line why Consul refused a transaction. It is a conflict if operations on KV failed, all of
+// which compare; anything else, such as a missing right, will not get better by reading again.
 func txnErrors(ops api.TxnOps, errs api.TxnErrors) error {
-	var all []error
+	conflict := len(errs) > 0
+	var whats []string
 	for _, e := range errs {
-		err := errors.New(e.What)
-		if e.OpIndex >= 0 && e.OpIndex < len(ops) && ops[e.OpIndex].KV != nil && !denied(e.What) {
-			err = fmt.Errorf("%w: %s", ErrConflict, e.What)
+		whats = append(whats, e.What)
+		if e.OpIndex < 0 || e.OpIndex >= len(ops) || ops[e.OpIndex].KV == nil || denied(e.What) {
+			conflict = false
 		}
-		all = append(all, err)
 	}
-	if len(all) == 0 {
-		return errors.New("refused without a reason")
+	what := strings.Join(whats, "; ")
+	if conflict {
+		return fmt.Errorf("%w: %s", ErrConflict, what)
 	}
-	return errors.Join(all...)
+	return fmt.Errorf("transaction refused: %s", what)
 }

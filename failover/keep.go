@@ -32,7 +32,7 @@ func (v *View) keep(d *Decision) {
 		why = append(why, fmt.Sprintf("epoch %d goes on in the history it found", r.Epoch))
 	}
 	why = append(why, v.enter(next)...)
-	why = append(why, v.countRuns(next, n)...)
+	why = append(why, v.countRuns(d, next, n)...)
 	why = append(why, v.grantSyncs(next)...)
 	if len(why) > 0 {
 		d.do(Amend{Record: next, Index: v.State.RecordIndex, Why: strings.Join(why, "; ")})
@@ -82,7 +82,7 @@ func (v *View) measure(d *Decision, master *Local) {
 }
 
 // countRuns counts the runs that have reached the offset noted for them.
-func (v *View) countRuns(next *Record, master *Local) (why []string) {
+func (v *View) countRuns(d *Decision, next *Record, master *Local) (why []string) {
 	for _, name := range v.nodeNames() {
 		m, ok := next.Eligible[name]
 		rep := v.State.Nodes[name]
@@ -90,6 +90,10 @@ func (v *View) countRuns(next *Record, master *Local) (why []string) {
 		if !ok || m.RunID == rep.RunID || rep.State != StateFollowing || rep.Epoch != next.Epoch ||
 			!noted || goal.RunID != rep.RunID || goal.Offset < 0 || rep.Position.Offset < goal.Offset ||
 			rep.Position.ReplID != master.Position.ReplID {
+			continue
+		}
+		if sure := goal.Since + streamStarts; v.Now < sure {
+			d.wake(sure)
 			continue
 		}
 		m.RunID, m.Syncing = rep.RunID, ""
@@ -107,8 +111,11 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 		if !ok || m.Syncing == "" {
 			continue
 		}
-		if rep := v.State.Nodes[name]; rep.RunID != m.Syncing || rep.State == StateDead || rep.State == StateUnknown {
-			m.Syncing = "" // that run has ended, or its agent cannot tell: somebody else's turn
+		rep := v.State.Nodes[name]
+		synced := rep.State == StateFollowing && rep.Epoch == next.Epoch
+		// A run that has ended, or whose agent cannot tell, leaves its turn to somebody else.
+		if synced || rep.RunID != m.Syncing || rep.State == StateDead || rep.State == StateUnknown {
+			m.Syncing = ""
 			next.Eligible[name] = m
 			why = append(why, name+" gives its turn back")
 			continue

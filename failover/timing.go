@@ -14,7 +14,11 @@ const (
 	// lookEvery is how often an offset is read while somebody waits for it.
 	lookEvery = time.Millisecond
 	// lookSlowly is how often a replica that is not counted yet looks at its own offset.
-	lookSlowly = 100 * time.Millisecond
+	lookSlowly = 500 * time.Millisecond
+	// streamStarts is how long after a replica's link came up its master surely sends it the stream of writes. After
+	// a full resync Redis begins with the replica's first acknowledgement, and those come once a second; until
+	// then the link is up, the offsets are equal on a quiet master, and new writes go nowhere.
+	streamStarts = 1500 * time.Millisecond
 	// openingFor is how long a new master may take to open before its agent reports that it has not.
 	openingFor = 200 * time.Millisecond
 	// gatherFor is how long the leader waits for the reports of all eligible nodes once the old master is

@@ -50,6 +50,10 @@ func TestKilledMaster(t *testing.T) {
 		lost, err := w.Lost(t.Context(), master(s, next))
 		must(t, err)
 		t.Logf("kill -9 of %s: first acknowledged write after %v, %d acknowledged writes lost", old.Node, outages[len(outages)-1], len(lost))
+		// Replication is asynchronous: what the kernel had not sent to a replica yet is lost with the process.
+		if len(lost) > 5 {
+			t.Errorf("lost %d acknowledged writes: %v", len(lost), lost)
+		}
 	}
 	tell(t, "kill -9", outages)
 }

@@ -81,7 +81,7 @@ func (c *CLI) dev(ctx context.Context, o sandbox.Options) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return err
+		return fmt.Errorf("%w\n%s", err, s.AgentLogs())
 	}
 	c.explain(s, state)
 

@@ -201,7 +201,7 @@ func TestWatchShowsAChange(t *testing.T) {
 
 // TestDemo is the whole of it, as "make demo" runs it.
 func TestDemo(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	ownTempDir(t)
 	code, stdout, stderr := run(t, "dev", "-demo")
 	if code != ExitOK {
 		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
@@ -218,9 +218,21 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// ownTempDir gives a test a directory for temporary files, to see what is left in it. Its path is short because the
+// drivers' sockets are below it, whose paths may have no more than 107 characters.
+func ownTempDir(t *testing.T) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Setenv("TMPDIR", dir)
+}
+
 // TestDevEndsWithItsContext starts what "dev" starts, and ends it as Ctrl-C does.
 func TestDevEndsWithItsContext(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	ownTempDir(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out syncBuffer
@@ -228,6 +240,11 @@ func TestDevEndsWithItsContext(t *testing.T) {
 	ended := make(chan ExitCode)
 	go func() { ended <- c.Run(ctx, []string{"dev", "-consuls", "1", "-nodes", "2"}) }()
 	eventually(t, "dev says how to break it", func(context.Context) error {
+		select {
+		case code := <-ended:
+			t.Fatalf("dev ended with exit code %d\n%s", code, out.String())
+		default:
+		}
 		if !strings.Contains(out.String(), "kill -9") {
 			return errors.New(out.String())
 		}

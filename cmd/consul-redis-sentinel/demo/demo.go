@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}()
 	before, err := p.s.WaitSteady(starting, 1)
 	if err != nil {
-		return fmt.Errorf("%w: %w\n%s", ErrNotFollowed, err, p.logs())
+		return fmt.Errorf("%w: %w\n%s", ErrNotFollowed, err, p.s.AgentLogs())
 	}
 	if err := p.show(starting, before); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (p *play) failover(ctx context.Context, before failover.State) error {
 		after, err = p.s.WaitSteady(limited, before.Record.Epoch+1)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w\n%s", ErrNotFollowed, err, p.logs())
+		return fmt.Errorf("%w: %w\n%s", ErrNotFollowed, err, p.s.AgentLogs())
 	}
 	pause(ctx, writeFor)
 	w.Stop()
@@ -145,7 +145,7 @@ func (p *play) comeBack(ctx context.Context, old *sandbox.Redis, after failover.
 	}
 	state, err := p.s.WaitSteady(ctx, after.Record.Epoch)
 	if err != nil {
-		return fmt.Errorf("%w: %s did not come back as a replica: %w\n%s", ErrNotFollowed, old.Node, err, p.logs())
+		return fmt.Errorf("%w: %s did not come back as a replica: %w\n%s", ErrNotFollowed, old.Node, err, p.s.AgentLogs())
 	}
 	p.say("  it follows %s, %v after its start", state.Record.Master, time.Since(begun).Round(time.Millisecond))
 	if state.Record.Epoch != after.Record.Epoch {

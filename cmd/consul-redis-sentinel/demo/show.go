@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +16,7 @@ import (
 func (p *play) show(ctx context.Context, state failover.State) error {
 	replicas, err := p.replicas(ctx, len(p.s.Redises())-1)
 	if err != nil {
-		return fmt.Errorf("%w: %w\n%s", ErrNotFollowed, err, p.logs())
+		return fmt.Errorf("%w: %w\n%s", ErrNotFollowed, err, p.s.AgentLogs())
 	}
 	p.say("\nNodes in Consul, epoch %d:\n", state.Record.Epoch)
 	w := tabwriter.NewWriter(p.out, 0, 8, 3, ' ', 0)
@@ -56,20 +55,4 @@ func (p *play) replicas(ctx context.Context, want int) ([]string, error) {
 		return nil
 	})
 	return addrs, err
-}
-
-// logLines is how much of each agent's log is shown when something went wrong.
-const logLines = 20
-
-// logs are the last lines of the agents' logs.
-func (p *play) logs() error {
-	var all []string
-	for _, a := range p.s.Agents() {
-		lines := strings.Split(strings.TrimSpace(a.Log()), "\n")
-		all = append(all, "log of "+a.Name+":")
-		for _, line := range lines[max(0, len(lines)-logLines):] {
-			all = append(all, "  "+line)
-		}
-	}
-	return errors.New(strings.Join(all, "\n"))
 }

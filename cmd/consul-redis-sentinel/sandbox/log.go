@@ -14,6 +14,15 @@ func (p *Process) tail() string {
 	return "the end of " + p.Name + "'s log:\n  " + strings.Join(lines[max(0, len(lines)-tailLines):], "\n  ")
 }
 
+// AgentLogs returns the last lines of every agent's log, for the error of a wait that was in vain.
+func (s *Sandbox) AgentLogs() string {
+	var all []string
+	for _, a := range s.agents {
+		all = append(all, a.tail())
+	}
+	return strings.Join(all, "\n")
+}
+
 // Log returns what the process has printed, in all its runs.
 func (p *Process) Log() string {
 	b, err := os.ReadFile(p.LogFile)

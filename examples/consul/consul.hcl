@@ -1,0 +1,42 @@
+# Settings for every Consul agent, servers and clients alike, beside those that you have: put this file into
+# /etc/consul.d/.
+
+dns_config {
+  # Nothing may keep an answer: a name follows its master within milliseconds. These are Consul's defaults, written
+  # down so that nobody "optimises" them away.
+  node_ttl = "0s"
+  service_ttl {
+    "*" = "0s"
+  }
+  soa {
+    # For how long "there is no master just now" may be kept.
+    min_ttl = 0
+  }
+
+  # Every server answers from its own copy, so names are answered while Consul has no leader. A copy may be no older
+  # than max_stale; Consul's default is 10 years, with which a server that is cut off names the old master for ever.
+  allow_stale = true
+  max_stale   = "5s"
+
+  # A check that warns (memory is at 80 %, say) must not take a server out of DNS; one that is critical does so in
+  # either case.
+  only_passing = false
+}
+
+# What a check says is pushed with every change of its status, but a mere change of its text only this often. With the
+# default of 5 minutes the Consul UI shows old numbers.
+check_update_interval = "10s"
+
+# Consul elects a new leader in about 3 s instead of up to 15. A master without a Consul leader stops at the end of its
+# lease (fence_after), so choose fence_after above that time.
+performance {
+  raft_multiplier = 1
+}
+
+# A restart of Consul is no farewell: leaving would end the session of the agent beside it, with its votes and its lock.
+leave_on_terminate      = false
+skip_leave_on_interrupt = true
+
+ui_config {
+  enabled = true
+}

@@ -1,0 +1,192 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+)
+
+// exampleManagement is the token that may do all, in sandboxes with ACLs.
+const exampleManagement = "00000000-0000-4000-8000-0000000000aa"
+
+// exampleACLOptions are exampleOptions with the example's ACL configuration: what is not allowed is forbidden.
+// The agents are started by the test, once they have tokens.
+func exampleACLOptions(t *testing.T) sandbox.Options {
+	o := exampleOptions(t)
+	o.ConsulHCL += example(t, "acl/consul.hcl", "acl {", fmt.Sprintf("acl {\n  tokens {\n    initial_management = %q\n  }\n", exampleManagement))
+	o.ConsulToken = exampleManagement
+	o.ManualAgents = true
+	return o
+}
+
+// exampleToken makes a token for one policy.
+func exampleToken(t *testing.T, s *sandbox.Sandbox, name, rules string) string {
+	t.Helper()
+	acl := s.Consul(0).Client.ACL()
+	policy, _, err := acl.PolicyCreate(&api.ACLPolicy{Name: name, Rules: rules}, nil)
+	must(t, err)
+	token, _, err := acl.TokenCreate(&api.ACLToken{Policies: []*api.ACLTokenPolicyLink{{ID: policy.ID}}}, nil)
+	must(t, err)
+	return token.SecretID
+}
+
+// exampleServerTokens gives the Consul servers their own tokens, as the README says.
+func exampleServerTokens(t *testing.T, s *sandbox.Sandbox) {
+	t.Helper()
+	client := exampleToken(t, s, "redis-client", example(t, "acl/client.hcl"))
+	for i, c := range s.Consuls() {
+		own, _, err := s.Consul(0).Client.ACL().TokenCreate(&api.ACLToken{
+			NodeIdentities: []*api.ACLNodeIdentity{{NodeName: exampleMachine(i), Datacenter: "dc1"}}}, nil)
+		must(t, err)
+		// Another server may not have heard of a token yet when it is told to use it.
+		eventually(t, c.Name+" has its tokens", func(ctx context.Context) error {
+			w := (&api.WriteOptions{}).WithContext(ctx)
+			_, err := c.Client.Agent().UpdateAgentACLToken(own.SecretID, w)
+			_, err2 := c.Client.Agent().UpdateDNSToken(client, w)
+			return errors.Join(err, err2)
+		})
+	}
+}
+
+// exampleMachine is the name of a Consul node of the sandbox.
+func exampleMachine(i int) string { return fmt.Sprintf("machine-%d", i+1) }
+
+// exampleRules are the rules of a policy.
+func exampleRules(t *testing.T, policy string) []string {
+	t.Helper()
+	rules := regexp.MustCompile(`(?m)^[a-z_]+ "[^"]*" \{\n  policy = "[a-z]+"\n\}\n`).FindAllString(policy, -1)
+	if len(rules) != strings.Count(policy, "policy =") {
+		t.Fatalf("a policy is not written as the test expects:\n%s", policy)
+	}
+	return rules
+}
+
+// exampleClient speaks to a Consul server with a token.
+func exampleClient(t *testing.T, s *sandbox.Sandbox, i int, token string) *api.Client {
+	t.Helper()
+	c, err := api.NewClient(&api.Config{Address: s.Consul(i).HTTPAddr(), Token: token})
+	must(t, err)
+	return c
+}
+
+// An agent that lacks any one rule of the example's policy cannot do its work and says so; with all of them it does,
+// and nothing beyond it.
+func TestExampleAgentPolicyIsTheLeast(t *testing.T) {
+	o := exampleACLOptions(t)
+	o.Consuls, o.Nodes = 1, 1
+	o.ConsulBlockHCL = `token_file = "../consul.token"`
+	s := startOnly(t, o)
+	exampleServerTokens(t, s)
+	policy := example(t, "acl/agent.hcl")
+
+	for i, rule := range exampleRules(t, policy) {
+		name, _, _ := strings.Cut(rule, " {")
+		without := exampleToken(t, s, fmt.Sprintf("without-%d", i), strings.Replace(policy, rule, "", 1))
+		exampleAnew(t, s, without)
+		must(t, s.Agent(0).Start())
+		eventually(t, "an agent without the rule "+name+" is refused", func(ctx context.Context) error {
+			if state, err := s.State(ctx); err == nil && state.Record != nil {
+				if _, open := state.Record.Open(); open && name != `service "redis-replica"` && name != `node_prefix ""` {
+					return nil // reported below
+				}
+			}
+			if line := exampleRefusal(s.Agent(0).Log()); line == "" {
+				return errors.New("it complains about nothing")
+			}
+			return nil
+		})
+		line := exampleRefusal(s.Agent(0).Log())
+		if line == "" {
+			t.Errorf("without the rule %s a master opened and nothing was refused", name)
+		}
+		t.Logf("without %s: %s", name, line)
+		must(t, s.Agent(0).Kill())
+	}
+
+	exampleAnew(t, s, exampleToken(t, s, "whole", policy))
+	must(t, s.Agent(0).Start())
+	steady(t, s, 1)
+	if line := exampleRefusal(s.Agent(0).Log()); line != "" {
+		t.Errorf("with all rules: %s", line)
+	}
+	exampleForbidden(t, s, exampleToken(t, s, "again", policy))
+}
+
+var exampleRefusedLine = regexp.MustCompile(`(?m)^.*(Permission denied|ACL not found|lacks permission|ACLs|by ACL|acl:).*$`)
+
+// exampleRefusal is the first line of a log that tells of a right that is missing.
+func exampleRefusal(log string) string { return exampleRefusedLine.FindString(log) }
+
+// exampleAnew brings the first agent and everything that it has made back to the very start, with a token.
+func exampleAnew(t *testing.T, s *sandbox.Sandbox, token string) {
+	t.Helper()
+	a, c := s.Agent(0), s.Consul(0).Client
+	must(t, os.RemoveAll(a.DataDir))
+	must(t, os.MkdirAll(a.DataDir, 0o755))
+	must(t, os.WriteFile(filepath.Join(s.Dir, "consul.token"), []byte(token), 0o600))
+	_ = os.Remove(a.LogFile)
+	services, err := c.Agent().Services()
+	must(t, err)
+	for id := range services {
+		must(t, c.Agent().ServiceDeregister(id))
+	}
+	sessions, _, err := c.Session().List(nil)
+	must(t, err)
+	for _, session := range sessions {
+		_, err := c.Session().Destroy(session.ID, nil)
+		must(t, err)
+	}
+	_, err = c.KV().DeleteTree("redis-sentinel/", nil)
+	must(t, err)
+	_, err = c.Catalog().Deregister(&api.CatalogDeregistration{Node: "redis-master"}, nil)
+	must(t, err)
+	must(t, s.Redis(0).Restart())
+	eventually(t, "Redis is back", s.Redis(0).Ping)
+}
+
+// exampleForbidden looks that an agent's token reaches nothing that is not the agent's business.
+func exampleForbidden(t *testing.T, s *sandbox.Sandbox, token string) {
+	t.Helper()
+	c := exampleClient(t, s, 0, token)
+	for what, try := range map[string]func() error{
+		"write another key":        func() error { _, err := c.KV().Put(&api.KVPair{Key: "app/config"}, nil); return err },
+		"read another key":         func() error { _, _, err := c.KV().Get("app/config", nil); return err },
+		"register another service": func() error { return c.Agent().ServiceRegister(&api.AgentServiceRegistration{Name: "web"}) },
+		"register a service with the same beginning": func() error {
+			return c.Agent().ServiceRegister(&api.AgentServiceRegistration{Name: "redis-exporter"})
+		},
+		"change its machine": func() error {
+			_, err := c.Catalog().Register(&api.CatalogRegistration{Node: "machine-1", Address: "10.9.9.9"}, nil)
+			return err
+		},
+		"make a node": func() error {
+			_, err := c.Catalog().Register(&api.CatalogRegistration{Node: "machine-9", Address: "10.9.9.9"}, nil)
+			return err
+		},
+		"make a session elsewhere": func() error {
+			_, _, err := c.Session().CreateNoChecks(&api.SessionEntry{Node: "redis-master"}, nil)
+			return err
+		},
+		"set its machine to maintenance": func() error { return c.Agent().EnableNodeMaintenance("no") },
+		"read tokens":                    func() error { _, _, err := c.ACL().TokenList(nil); return err },
+		"read the raft peers":            func() error { _, err := c.Operator().RaftGetConfiguration(nil); return err },
+		"make a prepared query": func() error {
+			_, _, err := c.PreparedQuery().Create(&api.PreparedQueryDefinition{Name: "redis-read", Service: api.ServiceQuery{Service: "redis"}}, nil)
+			return err
+		},
+		"fire an event": func() error { _, _, err := c.Event().Fire(&api.UserEvent{Name: "deploy"}, nil); return err },
+	} {
+		if err := exampleDenied(try()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
