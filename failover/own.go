@@ -34,6 +34,13 @@ func (v *View) serve(d *Decision, n *Local) {
 	fence := time.Duration(v.settings().FenceAfter)
 	until := v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence)
 	closing := until - freezeMargin(fence)
+	if adopting := v.Memory.EpochSeen + fence/4; v.Lease.Record == nil && r.Epoch == 1 && v.Now < adopting {
+		// The group was started with a master that was open before: it need not be closed for the moment
+		// that its first lease takes. Whoever would replace it waits longer.
+		d.do(Confirm{})
+		d.wake(adopting)
+		return
+	}
 	if v.Now >= closing {
 		if n.State == StateOpen || n.MaybeOpen {
 			v.freeze(d, n, 0, "its lease ends: Consul did not confirm the record in time", until)

@@ -57,20 +57,3 @@ func (r *Record) resyncs(p Position) bool {
 	}
 	return n > 1 && p.ReplID == r.Lineage[n-2].ReplID && p.Offset <= newest.Offset
 }
-
-// beyond returns how many bytes of its own a server has past the start of the present epoch, which a resync
-// would discard; -1 means that it cannot be known.
-func (r *Record) beyond(p Position) int64 {
-	open, ok := r.Open()
-	if !ok {
-		return -1
-	}
-	at, known := r.place(p)
-	switch {
-	case !known:
-		return -1
-	case at.epoch == r.Epoch || at.offset <= open.Offset:
-		return 0
-	}
-	return at.offset - open.Offset
-}

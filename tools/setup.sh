@@ -84,7 +84,7 @@ install() {
 		[ -t 0 ] || as="sudo -n"
 	fi
 	lock
-	say "$what is not installed: $as $command"
+	say "$what is not installed: ${as:+$as }$command"
 	log=$(mktemp)
 	trap 'rm -f "$log"' EXIT
 	if have apt-get; then
