@@ -93,6 +93,10 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	member := r.Eligible[name]
 	target := r.Election.Target
 	at, known := r.place(rep.Position)
+	if name == r.Master && rep.RunID == r.RunID && !known {
+		// Its last opening did not reach the lineage, but nobody else has written since: it is the farthest.
+		at, known = place{r.Epoch, rep.Position.Offset}, true
+	}
 	switch {
 	case !ok:
 		return at, "it has never reported"
@@ -112,7 +116,7 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return at, "it has not caught up with the master since it joined"
 	case name != r.Master && member.RunID != rep.RunID && !uncounted:
 		return at, "it was restarted and has not caught up since"
-	case !known && !(uncounted && rep.Keys == 0 && nobodyHasData(s)):
+	case !known && !(uncounted && othersEmpty(s, name)):
 		return at, "its data are of an unknown history"
 	case target != "" && name != target && name != r.Master:
 		return at, fmt.Sprintf("%s is wanted", target)
@@ -120,17 +124,18 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	return at, ""
 }
 
-// nobodyHasData tells whether every member reported for this attempt that it holds no key.
-func nobodyHasData(s State) bool {
-	empty := func(name string) bool {
-		rep := s.Nodes[name]
-		return rep.Attempt == s.RecordIndex && rep.State == StateFrozen && rep.Keys == 0
+// othersEmpty tells whether every member but this one reported for this attempt that it holds no key: whatever this one
+// holds is then all that there is.
+func othersEmpty(s State, name string) bool {
+	empty := func(other string) bool {
+		rep := s.Nodes[other]
+		return other == name || rep.Attempt == s.RecordIndex && rep.State == StateFrozen && rep.Keys == 0
 	}
 	if !empty(s.Record.Master) {
 		return false
 	}
-	for name := range s.Record.Eligible {
-		if !empty(name) {
+	for other := range s.Record.Eligible {
+		if !empty(other) {
 			return false
 		}
 	}

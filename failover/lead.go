@@ -142,6 +142,9 @@ func (v *View) refuseOrder() string {
 	if target == r.Master {
 		return fmt.Sprintf("%s is master already, since epoch %d", target, r.Epoch)
 	}
+	if state := s.Nodes[r.Master].State; state != StateOpen {
+		return fmt.Sprintf("the master %s is %s, not open", r.Master, state)
+	}
 	var refusals []string
 	for _, name := range v.nodeNames() {
 		if name == r.Master || target != "" && name != target {
@@ -177,6 +180,10 @@ func (v *View) unready(name string) string {
 func (v *View) conduct(d *Decision) {
 	s, r := v.State, v.State.Record
 	fenced, how, until := v.fencing()
+	if !fenced && v.Now >= until {
+		d.do(v.callOff())
+		return
+	}
 	if !fenced {
 		d.wake(until)
 		d.wait("waiting until %s is fenced", r.Master)
@@ -203,6 +210,20 @@ func (v *View) conduct(d *Decision) {
 		return
 	}
 	d.do(v.commit(choice, how))
+}
+
+// callOff ends a planned change to which the master's agent said nothing: the record names the same run of the same
+// master again, in the same epoch, so nothing has changed for anybody who may have left it open.
+func (v *View) callOff() Commit {
+	s, r := v.State, v.State.Record
+	next := r.Clone()
+	next.Phase, next.Election, next.Since = Steady, nil, v.Wall
+	why := fmt.Sprintf("called off, because the agent of %s did not say that it is frozen", r.Master)
+	return Commit{Record: next, Index: s.RecordIndex, History: History{
+		Epoch: r.Epoch, Attempt: s.RecordIndex, Kind: r.Election.Kind, Cause: r.Election.Cause, Leader: v.Agent,
+		From: r.Master, To: r.Master, Why: why, At: v.Wall,
+		Steps: []Step{{"fence: " + why, Duration(v.Now - v.Memory.Seen)}},
+	}}
 }
 
 // missing names the members, and the old master, that have not reported for this attempt and may still.

@@ -91,7 +91,8 @@ func (v *View) vote(d *Decision) {
 	}
 }
 
-// fencing tells whether the old master of the election is fenced, and how, or until when to wait for that.
+// fencing tells whether the old master of the election is fenced, and how, or until when to wait for that. A planned
+// change needs the master's own word: an agent that is away may have left it open.
 func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	rep, ok := v.State.Nodes[r.Master]
@@ -106,7 +107,7 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 		}
 	}
 	until = v.Memory.Seen + fenceWait(time.Duration(v.settings().FenceAfter))
-	if v.Now >= until {
+	if v.Now >= until && r.Election.Kind == ForFailure {
 		return true, fmt.Sprintf("the lease of %s has ended", r.Master), 0
 	}
 	return false, "", until
