@@ -52,6 +52,12 @@ func Choose(s State, uncounted bool) Choice {
 			}
 		}
 	}
+	if len(field) == 0 && r.Election.Target != "" {
+		// Neither the node that is wanted nor the old master can serve: a failover is due, with its rules.
+		s.Record = r.Clone()
+		s.Record.Election.Target = ""
+		return Choose(s, uncounted)
+	}
 	if len(field) == 0 {
 		return c
 	}

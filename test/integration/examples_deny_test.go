@@ -176,7 +176,7 @@ func exampleRedisForbidden(t *testing.T, r *sandbox.Redis) {
 	t.Helper()
 	c := exampleRedis(t, r.Addr(), "admin", "admin")
 	for user, commands := range map[string][]string{
-		"default":     {"GET x", "INFO", "REPLICAOF NO ONE", "CONFIG GET dir", "PSYNC ? -1", "AUTH default x y", "SUBSCRIBE x"},
+		"default":     {"GET x", "INFO", "REPLICAOF NO ONE", "CONFIG GET dir", "PSYNC ? -1", "SUBSCRIBE x"},
 		"app":         {"REPLICAOF NO ONE", "SLAVEOF NO ONE", "CONFIG SET dir /tmp", "PSYNC ? -1", "SYNC", "REPLCONF ACK 1", "SHUTDOWN", "CLIENT KILL TYPE normal", "CLIENT PAUSE 1000", "FAILOVER", "DEBUG SLEEP 1", "ACL LIST", "FLUSHALL"},
 		"replication": {"GET x", "SET x y", "REPLICAOF NO ONE", "CONFIG GET dir", "INFO"},
 		"agent":       {"GET x", "SET x y", "KEYS *", "CONFIG SET dir /tmp", "FLUSHALL", "SHUTDOWN", "DEBUG SLEEP 1", "ACL LIST", "EVAL x 0", "PSYNC ? -1", "MODULE LOAD x"},
