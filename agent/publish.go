@@ -35,6 +35,7 @@ type standing struct {
 
 // published is what should be in Consul of one node.
 type published struct {
+	role     string // the tag of the role, as last wanted; it belongs to the group's goroutine
 	mu       sync.Mutex
 	services []catalog.Service
 	results  map[string]checks.Result
@@ -93,7 +94,11 @@ func (p *publisher) group(g *group) {
 			p.nodes[name] = d
 			p.wg.Go(func() { p.keep(p.ctx, name, d) })
 		}
-		d.set(g.services(n), g.results(n))
+		// The tag master goes at once, whatever else is going on.
+		if role := g.role(n); !g.turning(n) || d.role == tagMaster && role != tagMaster {
+			d.role = role
+			d.set(g.services(n), g.results(n))
+		}
 	}
 }
 

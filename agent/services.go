@@ -139,6 +139,23 @@ func (g *group) named(n *node) bool {
 	return r != nil && r.Phase == failover.Steady && r.Master == n.name
 }
 
+// turnFor is how long a change of master may keep a node from its next role before its checks say so. Most changes
+// take some milliseconds: each check that turned critical and back would cost Raft commits just when the change
+// needs them, and would take every replica out of DNS.
+const turnFor = 2 * time.Second
+
+// turning tells whether a node is between two roles, which is not worth telling yet.
+func (g *group) turning(n *node) bool {
+	v := &g.view
+	r := v.State.Record
+	if r == nil || v.Now > v.Memory.EpochSeen+turnFor || n.dead {
+		return false
+	}
+	_, open := r.Open()
+	arrived := open && (g.named(n) && n.info.Open || !g.named(n) && n.info.LinkUp && n.info.MasterAddress == r.Address)
+	return !arrived
+}
+
 func (g *group) leased(n *node) bool {
 	v := &g.view
 	fence := g.settings().FenceAfter

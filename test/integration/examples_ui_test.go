@@ -31,14 +31,14 @@ func TestExampleConsulUIShowsAFailover(t *testing.T) {
 	now := master(s, state)
 	ui.when = "after"
 	ui.instances(now, old)
-	ui.node(old, "alive|critical|")
+	ui.node(old, "alive|critical|connection refused", "memory|warning|unknown")
 	ui.node(now, "replication|passing|master of epoch 2", "view of the master|passing|"+now.Node+" (")
 	ui.master(fmt.Sprintf("master|passing|%s at %s is master since epoch 2", now.Node, now.Addr()))
 
 	must(t, old.Start())
 	ui.when = "returned"
 	ui.instances(now, nil)
-	ui.node(old, "alive|passing|", "replication|passing|replica of "+now.Node)
+	ui.node(old, "alive|passing|", "replication|passing|follows "+now.Node+" (")
 }
 
 // exampleUI looks at pages of the Consul UI.
