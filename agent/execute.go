@@ -220,17 +220,22 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		}
 		return func() { g.committed(a.Record, index) }, err
 	case failover.Elect:
-		index, err := g.store.Elect(ctx, g.name, a.Record, a.Index, a.Order, g.entry(a.Record))
+		grounds := catalog.Grounds{Votes: a.Votes, Order: a.Order}
+		index, err := g.store.Elect(ctx, g.name, a.Record, a.Index, grounds, g.entry(a.Record))
 		return func() {
 			g.committed(a.Record, index)
+			v.State.Leader = g.agent
 			if a.Order != 0 {
 				v.State.Order = nil
 			}
 		}, err
 	case failover.Commit:
+		begun := g.now()
 		index, err := g.store.Commit(ctx, g.name, a.Record, a.Index, g.entry(a.Record))
 		return func() {
 			g.committed(a.Record, index)
+			// That the compare-and-set went through says what a consistent read would say.
+			g.takeLease(failover.Lease{Begun: begun, Record: a.Record, Index: index})
 			g.change = &change{history: a.History, committed: g.now()}
 		}, err
 	case failover.Amend:

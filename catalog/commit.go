@@ -28,43 +28,60 @@ type MasterEntry struct {
 // Create writes a group's first record and the entry of its master, in one transaction. The lock must be held
 // and there must be no record; otherwise it is ErrConflict. It returns the record's index.
 func (c *Catalog) Create(ctx context.Context, group string, r *failover.Record, m MasterEntry) (uint64, error) {
-	return c.lead(ctx, "create record", group, r, 0, 0, m)
+	return c.lead(ctx, "create record", group, r, 0, api.KVCheckSession, nil, m)
 }
 
-// Elect writes a record that is electing over the one of index casIndex, and with it turns the master's entry
-// critical, so that clients fail fast. A non-zero orderIndex takes up the order of that index: it is deleted in
-// the same transaction. It is ErrConflict if the lock is not held, or record or order have changed.
-func (c *Catalog) Elect(ctx context.Context, group string, r *failover.Record, casIndex, orderIndex uint64, failing MasterEntry) (uint64, error) {
-	return c.lead(ctx, "elect", group, r, casIndex, orderIndex, failing)
+// Grounds are what an election rests on; it is not committed if any of it has changed since it was read.
+type Grounds struct {
+	// Votes are the votes of the quorum: of each agent the index of its vote.
+	Votes map[string]uint64
+	// Order is the index of an operator's order; it is taken up, and so deleted, with the commit. 0 is none.
+	Order uint64
+}
+
+// Elect takes the lock, unless this agent holds it already, writes a record that is electing over the one of index
+// casIndex, and turns the master's entry critical, so that clients fail fast: all in one transaction. It is
+// ErrConflict if another agent holds the lock, or the record or the grounds have changed.
+func (c *Catalog) Elect(ctx context.Context, group string, r *failover.Record, casIndex uint64, g Grounds, failing MasterEntry) (uint64, error) {
+	k := c.keys(group)
+	var ops api.TxnOps
+	for agent, index := range g.Votes {
+		ops = append(ops, c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.vote(agent), Index: index}))
+	}
+	if g.Order != 0 {
+		// delete-cas would succeed on an order that is gone.
+		ops = append(ops,
+			c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.order(), Index: g.Order}),
+			c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: k.order()}))
+	}
+	return c.lead(ctx, "elect", group, r, casIndex, api.KVLock, ops, failing)
 }
 
 // Commit writes the record of the next epoch over the one of index casIndex and moves the master's entry, in one
 // transaction: there is no instant at which Consul names two masters. It is ErrConflict if the lock is not held
 // or the record has changed.
 func (c *Catalog) Commit(ctx context.Context, group string, r *failover.Record, casIndex uint64, m MasterEntry) (uint64, error) {
-	return c.lead(ctx, "commit", group, r, casIndex, 0, m)
+	return c.lead(ctx, "commit", group, r, casIndex, api.KVCheckSession, nil, m)
 }
 
-// lead writes record and master entry as the holder of the lock. The whole entry is written even where only its
-// check changes: an entry that somebody has removed would fail the transaction otherwise, and unchanged parts
-// cost Consul nothing.
-func (c *Catalog) lead(ctx context.Context, what, group string, r *failover.Record, casIndex, orderIndex uint64, m MasterEntry) (uint64, error) {
+// lead writes record and master entry as the holder of the lock, which it checks or takes as the verb says. The whole
+// entry is written even where only its check changes: an entry that somebody has removed would fail the transaction
+// otherwise, and unchanged parts cost Consul nothing.
+func (c *Catalog) lead(ctx context.Context, what, group string, r *failover.Record, casIndex uint64, lock api.KVOp, more api.TxnOps, m MasterEntry) (uint64, error) {
 	what = fmt.Sprintf("%s of group %s, epoch %d", what, group, r.Epoch)
 	session := c.Session()
 	if session == "" {
 		return 0, fmt.Errorf("%s: %w", what, ErrNoSession)
 	}
 	k := c.keys(group)
-	ops := api.TxnOps{
-		c.kvOp(api.KVTxnOp{Verb: api.KVCheckSession, Key: k.leader(), Session: session}),
+	held := api.KVTxnOp{Verb: lock, Key: k.leader(), Session: session}
+	if lock == api.KVLock {
+		held.Value = c.holder()
+	}
+	ops := append(api.TxnOps{
+		c.kvOp(held),
 		c.kvOp(api.KVTxnOp{Verb: api.KVCAS, Key: k.record(), Value: r.Encode(), Index: casIndex}),
-	}
-	if orderIndex != 0 {
-		// delete-cas would succeed on an order that is gone.
-		ops = append(ops,
-			c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.order(), Index: orderIndex}),
-			c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: k.order()}))
-	}
+	}, more...)
 	ops = append(ops, c.nodeOp(m), c.serviceOp(m), c.checkOp(m))
 	return c.commit(ctx, what, k.record(), ops)
 }
@@ -76,17 +93,6 @@ func (c *Catalog) Amend(ctx context.Context, group string, r *failover.Record, c
 	return c.commit(ctx, fmt.Sprintf("amend record of group %s, epoch %d", group, r.Epoch), k.record(), api.TxnOps{
 		c.kvOp(api.KVTxnOp{Verb: api.KVCAS, Key: k.record(), Value: r.Encode(), Index: casIndex}),
 	})
-}
-
-// MarkMaster sets the check of the master's entry and nothing else, provided that the record still is the one
-// of index recordIndex: an agent that is late must not speak about another master. Otherwise it is ErrConflict.
-func (c *Catalog) MarkMaster(ctx context.Context, group string, recordIndex uint64, m MasterEntry) error {
-	k := c.keys(group)
-	_, err := c.commit(ctx, "mark master of group "+group, k.record(), api.TxnOps{
-		c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.record(), Index: recordIndex}),
-		c.checkOp(m),
-	})
-	return err
 }
 
 func (c *Catalog) nodeOp(m MasterEntry) *api.TxnOp {

@@ -36,7 +36,7 @@ func TestRecordAndNameMoveTogether(t *testing.T) {
 	if state.RecordIndex != created || state.Leader != "a" || state.LeaderSession != c.Session() || state.Order == nil {
 		t.Fatalf("state is %+v, want record index %d, leader a and an order", state, created)
 	}
-	elected, err := c.Elect(ctx, "redis", electing(1, "a"), created, state.OrderIndex, masterEntry("10.0.0.1", "critical"))
+	elected, err := c.Elect(ctx, "redis", electing(1, "a"), created, Grounds{Order: state.OrderIndex}, masterEntry("10.0.0.1", "critical"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +62,40 @@ func TestRecordAndNameMoveTogether(t *testing.T) {
 	if err != nil || state.Record.Epoch != 2 || state.Record.Master != "b" || state.Order != nil {
 		t.Fatalf("state is %+v (%v), want epoch 2, master b, no order", state, err)
 	}
-	if err := c.MarkMaster(ctx, "redis", state.RecordIndex, masterEntry("", "critical")); err != nil {
+	if err := names(s, "redis-master", "10.0.0.2"); err != nil {
 		t.Fatal(err)
 	}
-	if err := names(s, "redis-master"); err != nil {
+}
+
+// An election takes the lock with it, and rests on votes that still stand.
+func TestElectTakesTheLockAndRestsOnVotes(t *testing.T) {
+	s := catalogtest.StartConsul(t, 1).Servers[0]
+	ctx := t.Context()
+	c := leading(t, s, "a")
+	created, err := c.Create(ctx, "redis", record(1, "a"), masterEntry("10.0.0.1", "passing"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.MarkMaster(ctx, "redis", state.RecordIndex+1, masterEntry("", "passing")); !errors.Is(err, ErrConflict) {
-		t.Fatalf("marking the master of another record gives %v, want %v", err, ErrConflict)
+	if err := c.ReleaseLock(ctx, "redis"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PutVote(ctx, "redis", failover.Vote{Epoch: 1, Master: "a", Verdict: failover.Down}); err != nil {
+		t.Fatal(err)
+	}
+	state, err := c.ReadGroup(ctx, "redis", true)
+	if err != nil || state.Leader != "" || state.Votes["a"].Index == 0 {
+		t.Fatalf("state %+v, %v: want no leader, and a vote with its index", state, err)
+	}
+	stale := Grounds{Votes: map[string]uint64{"a": state.Votes["a"].Index - 1}}
+	if _, err := c.Elect(ctx, "redis", electing(1, "a"), created, stale, masterEntry("10.0.0.1", "critical")); !errors.Is(err, ErrConflict) {
+		t.Fatalf("an election on a vote that has changed gives %v, want %v", err, ErrConflict)
+	}
+	standing := Grounds{Votes: map[string]uint64{"a": state.Votes["a"].Index}}
+	if _, err := c.Elect(ctx, "redis", electing(1, "a"), created, standing, masterEntry("10.0.0.1", "critical")); err != nil {
+		t.Fatal(err)
+	}
+	if state, err = c.ReadGroup(ctx, "redis", true); err != nil || state.Leader != "a" || state.Record.Phase != failover.Electing {
+		t.Fatalf("state %+v, %v: want the phase electing, led by a", state, err)
 	}
 }
 
@@ -88,11 +114,11 @@ func TestStaleLeaderFailsWhole(t *testing.T) {
 			return err
 		},
 		"elect": func() error {
-			_, err := old.Elect(ctx, "redis", electing(1, "a"), index, 0, masterEntry("10.0.0.1", "critical"))
+			_, err := old.Elect(ctx, "redis", electing(1, "a"), index, Grounds{}, masterEntry("10.0.0.1", "critical"))
 			return err
 		},
 		"elect for an order that is gone": func() error {
-			_, err := old.Elect(ctx, "redis", electing(1, "a"), index, 12345, masterEntry("10.0.0.1", "critical"))
+			_, err := old.Elect(ctx, "redis", electing(1, "a"), index, Grounds{Order: 12345}, masterEntry("10.0.0.1", "critical"))
 			return err
 		},
 	}

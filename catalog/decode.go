@@ -71,7 +71,12 @@ func decodeKey(s *failover.State, key string, p *api.KVPair) (err error) {
 		if p.Session == "" {
 			return nil // nobody stands for it
 		}
-		return entry(s.Votes, name, p)
+		err := entry(s.Votes, name, p)
+		if v, ok := s.Votes[name]; ok {
+			v.Index = p.ModifyIndex
+			s.Votes[name] = v
+		}
+		return err
 	case dirNodes:
 		return entry(s.Nodes, name, p)
 	case dirAgents:

@@ -14,11 +14,16 @@ import (
 // AcquireLock tries to become the leader of a group; false means that another agent is. The lock ends with the
 // agent's session.
 func (c *Catalog) AcquireLock(ctx context.Context, group string) (bool, error) {
-	value, err := json.Marshal(holder{c.self.name()})
+	return c.acquire(ctx, "acquire lock of group "+group, c.keys(group).leader(), c.holder())
+}
+
+// holder is the value of the lock while this agent holds it.
+func (c *Catalog) holder() []byte {
+	b, err := json.Marshal(holder{c.self.name()})
 	if err != nil {
-		return false, err
+		panic(err) // a struct of one string
 	}
-	return c.acquire(ctx, "acquire lock of group "+group, c.keys(group).leader(), value)
+	return b
 }
 
 // ReleaseLock gives the lock up. It is no error if the agent does not hold it.

@@ -70,10 +70,12 @@ type (
 		Order  uint64
 		Why    string
 	}
-	// Elect commits the phase electing.
+	// Elect commits the phase electing, and takes the lock with it unless the agent holds it.
 	Elect struct {
 		Record *Record
 		Index  uint64
+		// Votes are the indexes of the votes that it rests on, by agent: they must still stand.
+		Votes map[string]uint64
 		// Order is the index of the operator's order that this takes up, or 0.
 		Order uint64
 	}

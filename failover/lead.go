@@ -8,8 +8,8 @@ import (
 )
 
 // lead is the part of the group's leader, and of those who would be: take the lock when there is something to
-// lead, read everything again, elect, wait until the old master is fenced, choose, commit, and give the lock
-// back when the others follow.
+// lead, elect, wait until the old master is fenced, choose, commit, and give the lock back when the others follow.
+// Who takes the lock otherwise than with the commit of an election reads everything again first.
 func (v *View) lead(d *Decision) {
 	need, why := v.needsLeader(d)
 	switch {
@@ -17,6 +17,9 @@ func (v *View) lead(d *Decision) {
 		if need {
 			d.wait("cannot lead without a Consul session: %s", why)
 		}
+	case v.State.Leader == "" && need && v.State.Record.Phase == Steady && Count(v.State).Reached():
+		// The lock is taken with the commit, which rests on the very votes that were read.
+		v.elect(d)
 	case v.State.Leader == "" && need:
 		d.do(AcquireLock{})
 	case !v.leads():
@@ -114,7 +117,13 @@ func (v *View) elect(d *Decision) {
 	default:
 		return // it leads only until the others follow
 	}
-	d.do(Elect{Record: next, Index: s.RecordIndex, Order: order})
+	votes := make(map[string]uint64, len(e.Votes))
+	for _, agent := range e.Votes {
+		if index := s.Votes[agent].Index; index > 0 {
+			votes[agent] = index
+		}
+	}
+	d.do(Elect{Record: next, Index: s.RecordIndex, Votes: votes, Order: order})
 }
 
 // unwanted tells whether the master has priority 0, which does not stay master, and another node could take over.
@@ -269,8 +278,8 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	}
 	m := v.Memory
 	steps := []Step{{"fence: " + fenced, Duration(m.FencedSeen - m.Seen)}, {"choose", Duration(v.Now - m.FencedSeen)}}
-	if m.QuorumSeen > 0 && m.LockSeen >= m.QuorumSeen {
-		steps = append([]Step{{"lock", Duration(m.LockSeen - m.QuorumSeen)}, {"elect", Duration(m.Seen - m.LockSeen)}}, steps...)
+	if m.QuorumSeen > 0 && m.Seen >= m.QuorumSeen {
+		steps = append([]Step{{"elect", Duration(m.Seen - m.QuorumSeen)}}, steps...)
 	}
 	return Commit{Record: next, Index: s.RecordIndex, History: History{
 		Epoch: next.Epoch, Attempt: s.RecordIndex, Kind: r.Election.Kind, Cause: r.Election.Cause,

@@ -265,7 +265,11 @@ func TestRandomViews(t *testing.T) {
 				if v.Lease.Index != v.State.RecordIndex {
 					t.Fatalf("attached without a confirmed record")
 				}
-			case Elect, Commit:
+			case Elect:
+				if held := v.State.Leader == "x" && v.StateBegun >= v.Memory.LockSeen; !v.Session || v.State.Leader != "" && !held {
+					t.Fatalf("elected under another's lock: %s", act)
+				}
+			case Commit:
 				if !v.Session || v.State.Leader != "x" || v.StateBegun < v.Memory.LockSeen {
 					t.Fatalf("moved the record without the lock and a read: %s", act)
 				}

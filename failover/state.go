@@ -59,6 +59,8 @@ type Vote struct {
 	// Cause is one line for people.
 	Cause string    `json:"cause"`
 	Since time.Time `json:"since"`
+	// Index is the ModifyIndex of its entry; 0 while an agent knows its own vote only by having written it.
+	Index uint64 `json:"-"`
 }
 
 // NodeState is what a node's server is, in the words of its own agent.

@@ -326,6 +326,9 @@ func (w *world) do(a *simAgent, act Action) {
 			c.Order = nil
 		}
 	case Elect:
+		if c.Leader == "" && a.session && c.RecordIndex == act.Index {
+			c.Leader = a.name
+		}
 		if moves(act.Index) {
 			set(act.Record)
 			w.note("%s: %s", a.name, act)
