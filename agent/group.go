@@ -42,8 +42,9 @@ type group struct {
 	reportedAt time.Duration
 	// fenceAfter is the shared setting, for the reader of the leases.
 	fenceAfter atomic.Int64
-	// tagFree tells that no other node passes with the tag master.
-	tagFree bool
+	// tagFree tells that no other node passes with the tag master; tagWaits says why that is not known.
+	tagFree  bool
+	tagWaits string
 	// stateIndex is the X-Consul-Index of the newest state; older answers are dropped.
 	stateIndex uint64
 	running    map[string]bool

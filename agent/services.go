@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
@@ -126,11 +127,23 @@ func (g *group) claimTag(ctx context.Context) {
 		defer cancel()
 		holders, err := g.store.TagHolders(ctx, g.names.node, tagMaster)
 		others := slices.DeleteFunc(holders, func(id string) bool { return id == own })
-		if err != nil || len(others) > 0 {
-			pauseAfterError(ctx)
-			return nil
+		why := ""
+		switch {
+		case err != nil:
+			why = err.Error()
+		case len(others) > 0:
+			why = strings.Join(others, ", ") + " still pass with the tag"
 		}
-		return func() { g.tagFree = true }
+		if why != "" {
+			pauseAfterError(ctx)
+		}
+		return func() {
+			g.tagFree = why == ""
+			if why != g.tagWaits && why != "" {
+				g.log.Warn("cannot take the tag master yet", "node", n.name, "why", why)
+			}
+			g.tagWaits = why
+		}
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // exampleBrowser is a headless Chromium, driven over a pipe with the DevTools protocol
@@ -35,6 +36,7 @@ func exampleChromium(t *testing.T) *exampleBrowser {
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // killed, it cannot clean up itself
 	cmd.ExtraFiles = []*os.File{in, out}
 	t.Cleanup(func() { _, _ = to.Close(), from.Close() })
 	exampleStart(t, cmd)
@@ -99,6 +101,9 @@ func (b *exampleBrowser) open(url string, height int) {
 // examplePageText is the text of a page as people see it.
 const examplePageText = "document.body ? document.body.innerText : ''"
 
+// exampleLookAgain leaves the processor to the page that is looked at.
+const exampleLookAgain = 100 * time.Millisecond
+
 // sees waits until what an expression (in JavaScript) finds in the page is as it should be.
 func (b *exampleBrowser) sees(what, expression string, holds func(found string) error) {
 	b.t.Helper()
@@ -115,6 +120,7 @@ func (b *exampleBrowser) sees(what, expression string, holds func(found string) 
 			err = holds(answer.Result.Value)
 		}
 		if err != nil {
+			time.Sleep(exampleLookAgain)
 			err = fmt.Errorf("%w; it shows:\n%s", err, answer.Result.Value)
 		}
 		return err

@@ -37,7 +37,7 @@ func TestExampleInstallationWhereAllElseIsForbidden(t *testing.T) {
 		a.ConfigFile = exampleAgentConfig(t, exampleSecrets{token, exampleAgentPassword}, filepath.Dir(a.ConfigFile),
 			"machine-1", name, "redis-1", s.Redis(i).Node, "10.0.0.1:6379", s.Redis(i).Addr(),
 			"127.0.0.1:8500", a.Beside.HTTPAddr(), `"10.0.0.2:8500", "10.0.0.3:8500"`, "",
-			"agent {\n", fmt.Sprintf("agent {\n  data_dir = %q\n", a.DataDir))
+			`fence_after      = "3s"`, exampleFence, "agent {\n", fmt.Sprintf("agent {\n  data_dir = %q\n", a.DataDir))
 		must(t, a.Start())
 	}
 	state := exampleConfirmed(t, s, 1)

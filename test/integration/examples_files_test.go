@@ -11,17 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/config"
 )
 
 // Consul takes the configuration files as they are.
 func TestExampleConsulConfigurationIsValid(t *testing.T) {
-	consul, err := sandbox.FindConsul()
-	if path := os.Getenv("CONSUL_BIN"); path != "" {
-		consul, err = path, nil
-	}
-	must(t, err)
+	consul := exampleProgram(t, "consul")
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "data.hcl"), []byte("data_dir = \"/var/lib/consul\"\n"), 0o600))
 	for i, name := range []string{"consul.hcl", "acl/consul.hcl"} {

@@ -11,10 +11,11 @@ import (
 
 // The Consul UI, in a real browser, shows roles, tags and check lines as they are, before and after a failover.
 func TestExampleConsulUIShowsAFailover(t *testing.T) {
-	s, state := start(t, exampleOptions(t))
+	browser := exampleChromium(t)
+	s, _ := start(t, exampleOptions(t))
 	exampleReplicas(t, s, 2)
-	state = counted(t, s)
-	ui := exampleUI{exampleChromium(t), s, "before"}
+	state := counted(t, s)
+	ui := exampleUI{browser, s, "before"}
 
 	old := master(s, state)
 	ui.instances(old, nil)
