@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	histories = flag.Int("histories", 2000, "how many random histories are played")
+	histories = flag.Int("histories", 3000, "how many random histories are played")
 	seed      = flag.Uint64("seed", 0, "play this history alone")
 )
 

@@ -60,6 +60,9 @@ type simAgent struct {
 	view    View
 	local   Local
 	silent  map[string]time.Duration // since when each address has not answered
+	// reported is what the master's agent says of it, and since when this agent has seen that.
+	reported      Report
+	reportedSince time.Duration
 }
 
 func newWorld(nodes ...string) *world {
@@ -259,6 +262,9 @@ func (w *world) judge(a *simAgent) {
 	} else if _, ok := a.silent[r.Master]; !ok {
 		a.silent[r.Master] = w.now
 	}
+	if rep.State != a.reported.State || rep.RunID != a.reported.RunID || rep.Epoch != a.reported.Epoch {
+		a.reported, a.reportedSince = rep, w.now
+	}
 	since, silent := a.silent[r.Master]
 	_, open := r.Open()
 	j := Judgement{Epoch: r.Epoch, Master: r.Master, Verdict: Down}
@@ -271,7 +277,7 @@ func (w *world) judge(a *simAgent) {
 		j.Evidence, j.Cause = NotServing, "another run"
 	case !open && w.now-v.Memory.EpochSeen > time.Second:
 		j.Evidence, j.Cause = NotServing, "has not opened"
-	case rep.Epoch >= r.Epoch && rep.State == StateFrozen && w.now-v.Memory.EpochSeen > time.Second:
+	case rep.Epoch >= r.Epoch && rep.State == StateFrozen && w.now-max(a.reportedSince, v.Memory.EpochSeen) > time.Second:
 		j.Evidence, j.Cause = NotServing, "is frozen"
 	default:
 		return
