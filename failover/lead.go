@@ -19,6 +19,12 @@ func (v *View) lead(d *Decision) {
 		}
 	case v.State.Leader == "" && need && v.State.Record.Phase == Steady && Count(v.State).Reached():
 		// The lock is taken with the commit, which rests on the very votes that were read.
+		turn := v.Memory.QuorumSeen + v.rank()*electAfter
+		if v.Now < turn {
+			d.wake(turn)
+			d.wait("leaves the election to agents before it")
+			return
+		}
 		v.elect(d)
 	case v.State.Leader == "" && need:
 		d.do(AcquireLock{})
@@ -68,6 +74,15 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 		}
 	}
 	return false, "the group is steady"
+}
+
+// rank is this agent's place among those whose votes made the quorum, or behind them all.
+func (v *View) rank() time.Duration {
+	down := Count(v.State).Down
+	if i := slices.Index(down, v.Agent); i >= 0 {
+		return time.Duration(i)
+	}
+	return time.Duration(len(down))
 }
 
 // behind names the nodes that do not follow the master yet, and the master while it has not opened.
