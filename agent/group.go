@@ -40,6 +40,9 @@ type group struct {
 	// reported is what the master's agent says of it, reportedAt since when.
 	reported   reported
 	reportedAt time.Duration
+	// judged is the last verdict, downSince is when it last became down.
+	judged    failover.Verdict
+	downSince time.Duration
 	// fenceAfter is the shared setting, for the reader of the leases.
 	fenceAfter atomic.Int64
 	// tagFree tells that no other node passes with the tag master; tagWaits says why that is not known.
@@ -158,6 +161,10 @@ func (g *group) judge() time.Duration {
 	case verdict.Down:
 		j.Verdict, j.Evidence, j.Cause = failover.Down, failover.Evidence(verdict.Evidence), verdict.Cause
 	}
+	if j.Verdict == failover.Down && g.judged != j.Verdict {
+		g.downSince = v.Now
+	}
+	g.judged = j.Verdict
 	v.Judgement = j
 	return wake
 }

@@ -94,8 +94,8 @@ func (p *publisher) group(g *group) {
 			p.nodes[name] = d
 			p.wg.Go(func() { p.keep(p.ctx, name, d) })
 		}
-		// The tag master goes at once, whatever else is going on.
-		if role := g.role(n); !g.turning(n) || d.role == tagMaster && role != tagMaster {
+		// The tag master goes at once, whatever else is going on, unless there is nobody left to find.
+		if role := g.role(n); !g.turning(n) || d.role == tagMaster && role != tagMaster && !n.dead {
 			d.role = role
 			d.set(g.services(n), g.results(n))
 		}

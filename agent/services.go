@@ -152,16 +152,26 @@ func (g *group) named(n *node) bool {
 	return r != nil && r.Phase == failover.Steady && r.Master == n.name
 }
 
-// turnFor is how long a change of master may keep a node from its next role before its checks say so. Most changes
-// take some milliseconds: each check that turned critical and back would cost Raft commits just when the change
-// needs them, and would take every replica out of DNS.
-const turnFor = 2 * time.Second
+const (
+	// turnFor is how long a change of master may keep a node from its next role before its checks say so. Most
+	// changes take some milliseconds: each check that turned critical and back would cost Raft commits just when
+	// the change needs them, and would take every replica out of DNS.
+	turnFor = 2 * time.Second
+	// holdFor is how long checks hold their breath when the master goes down, for the same reason: there are six
+	// for each node, and the votes come first.
+	holdFor = 250 * time.Millisecond
+)
 
 // turning tells whether a node is between two roles, which is not worth telling yet.
 func (g *group) turning(n *node) bool {
 	v := &g.view
 	r := v.State.Record
-	if r == nil || v.Now > v.Memory.EpochSeen+turnFor || n.dead {
+	switch {
+	case r == nil:
+		return false
+	case g.downSince != 0 && v.Now < g.downSince+holdFor:
+		return true
+	case n.dead || v.Now > v.Memory.EpochSeen+turnFor:
 		return false
 	}
 	_, open := r.Open()
