@@ -88,6 +88,9 @@ func (p *publisher) group(g *group) {
 	p.groups[g.name] = standing{g.said, g.troubled}
 	p.agentCheck()
 	for name, n := range g.nodes {
+		if g.unseen(n) || p.nodes[name] == nil && g.named(n) && n.info.Open && !g.tagFree {
+			continue // what an earlier agent registered stands until this one knows better
+		}
 		d := p.nodes[name]
 		if d == nil {
 			d = &published{changed: make(chan struct{}, 1)}

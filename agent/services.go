@@ -13,6 +13,7 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
 // Tags of the node service.
@@ -177,6 +178,11 @@ func (g *group) turning(n *node) bool {
 	_, open := r.Open()
 	arrived := open && (g.named(n) && n.info.Open || !g.named(n) && n.info.LinkUp && n.info.MasterAddress == r.Address)
 	return !arrived
+}
+
+// unseen tells whether nothing is known of a node yet: the driver has not looked at it since the agent started.
+func (g *group) unseen(n *node) bool {
+	return n.info.RunID == "" && (n.seen.Link == "" || n.seen.Link == plugin.LinkUnknown)
 }
 
 func (g *group) leased(n *node) bool {
