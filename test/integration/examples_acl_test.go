@@ -37,6 +37,12 @@ func exampleToken(t *testing.T, s *sandbox.Sandbox, name, rules string) string {
 	must(t, err)
 	token, _, err := acl.TokenCreate(&api.ACLToken{Policies: []*api.ACLTokenPolicyLink{{ID: policy.ID}}}, nil)
 	must(t, err)
+	for _, c := range s.Consuls() {
+		eventually(t, c.Name+" has heard of the token", func(ctx context.Context) error {
+			_, _, err := c.Client.ACL().TokenReadSelf((&api.QueryOptions{Token: token.SecretID, AllowStale: true}).WithContext(ctx))
+			return err
+		})
+	}
 	return token.SecretID
 }
 
