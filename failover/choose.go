@@ -52,8 +52,9 @@ func Choose(s State, uncounted bool) Choice {
 			}
 		}
 	}
-	if len(field) == 0 && r.Election.Target != "" {
-		// Neither the node that is wanted nor the old master can serve: a failover is due, with its rules.
+	_, lost := admit(s, r.Master, false)
+	if e := r.Election; e.Target != "" && (len(field) == 0 || e.Kind == ForSwitchover && lost != "") {
+		// The old master cannot hand over, or the node that is wanted cannot serve: a failover is due, with its rules.
 		s.Record = r.Clone()
 		s.Record.Election.Target = ""
 		return Choose(s, uncounted)
@@ -99,7 +100,7 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	member := r.Eligible[name]
 	target := r.Election.Target
 	at, known := r.place(rep.Position)
-	if name == r.Master && rep.RunID == r.RunID && !known {
+	if r.opening(rep.Position.ReplID) < 0 && s.ofMaster(name) {
 		// Its last opening did not reach the lineage, but nobody else has written since: it is the farthest.
 		at, known = place{r.Epoch, rep.Position.Offset}, true
 	}
@@ -122,7 +123,12 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return at, "it has not caught up with the master since it joined"
 	case name != r.Master && member.RunID != rep.RunID && !uncounted:
 		return at, "it was restarted and has not caught up since"
-	case !known && !(uncounted && othersEmpty(s, name)):
+	case !known && uncounted && name != r.Master && member.RunID == rep.RunID:
+		// It has done nothing but follow since it was counted: an opening that never reached the lineage, for one.
+		return place{offset: rep.Position.Offset}, ""
+	case !known && uncounted && onlyHistory(s, name):
+		return place{offset: rep.Position.Offset}, ""
+	case !known:
 		return at, "its data are of an unknown history"
 	case target != "" && name != target && name != r.Master:
 		return at, fmt.Sprintf("%s is wanted", target)
@@ -130,18 +136,31 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	return at, ""
 }
 
-// othersEmpty tells whether every member but this one reported for this attempt that it holds no key: whatever this one
-// holds is then all that there is.
-func othersEmpty(s State, name string) bool {
-	empty := func(other string) bool {
-		rep := s.Nodes[other]
-		return other == name || rep.Attempt == s.RecordIndex && rep.State == StateFrozen && rep.Keys == 0
+// ofMaster tells whether a node's data are of an opening of the master that may be missing in the lineage: the node is
+// the master of the record in its run, or it follows the replication id that the master's agent last reported.
+func (s State) ofMaster(name string) bool {
+	r, rep, master := s.Record, s.Nodes[name], s.Nodes[s.Record.Master]
+	if master.RunID != r.RunID {
+		return false
 	}
-	if !empty(s.Record.Master) {
+	_, open := r.Open()
+	return name == r.Master || open && rep.Position.ReplID != "" && rep.Position.ReplID == master.Position.ReplID
+}
+
+// onlyHistory tells whether every member but this one reported for this attempt that it holds no key, or the same
+// history, or, where this one holds any, half of a full resync: the farthest of these then holds all that there is.
+func onlyHistory(s State, name string) bool {
+	mine := s.Nodes[name]
+	harmless := func(other string) bool {
+		rep := s.Nodes[other]
+		return other == name || rep.Attempt == s.RecordIndex && rep.State == StateFrozen &&
+			(rep.Keys == 0 || rep.Position.ReplID == mine.Position.ReplID || rep.HalfSynced && mine.Keys > 0)
+	}
+	if !harmless(s.Record.Master) {
 		return false
 	}
 	for other := range s.Record.Eligible {
-		if !empty(other) {
+		if !harmless(other) {
 			return false
 		}
 	}

@@ -14,15 +14,22 @@ func (v *View) keep(d *Decision) {
 	r := v.State.Record
 	n := v.local(r.Master)
 	fence := time.Duration(v.settings().FenceAfter)
-	if n == nil || !n.Known || n.Dead || n.State != StateOpen || n.RunID != r.RunID || r.Phase != Steady ||
+	if n == nil || !n.Known || n.Dead || n.State != StateOpen && n.State != StateFrozen || n.RunID != r.RunID || r.Phase != Steady ||
 		v.Now >= v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence) {
 		return
 	}
-	v.measure(d, n)
 	next := r.Clone()
 	var why []string
+	if n.State == StateFrozen {
+		if r.reopened(n.Position) {
+			next.Lineage = append(next.Lineage, Opening{r.Epoch, n.Position.ReplID, max(n.Position.Offset2, 0)})
+			d.do(Amend{Record: next, Index: v.State.RecordIndex, Why: fmt.Sprintf("epoch %d had opened at %d", r.Epoch, max(n.Position.Offset2, 0))})
+		}
+		return
+	}
+	v.measure(d, n)
 	newest, _ := r.newest()
-	if _, old := r.opening(n.Position.ReplID); !old {
+	if r.opening(n.Position.ReplID) < 0 {
 		next.Lineage = append(next.Lineage, Opening{r.Epoch, n.Position.ReplID, max(n.Position.Offset2, 0)})
 		next.Lineage = next.Lineage[max(0, len(next.Lineage)-maxLineage):]
 		why = append(why, fmt.Sprintf("epoch %d opened at %d", r.Epoch, max(n.Position.Offset2, 0)))
@@ -57,13 +64,7 @@ func (v *View) enter(next *Record) (why []string) {
 // foreign says why a node that is no member must not attach: the resync would wipe data that the group does not
 // have.
 func foreign(r *Record, rep Report) string {
-	if rep.Keys == 0 {
-		return ""
-	}
-	if _, ok := r.opening(rep.Position.ReplID); ok {
-		return ""
-	}
-	if _, ok := r.opening(rep.Position.ReplID2); ok {
+	if rep.Keys == 0 || r.knows(rep.Position) {
 		return ""
 	}
 	return fmt.Sprintf("it holds %d keys of another history than the group's, which joining would wipe; "+

@@ -19,12 +19,26 @@ func (v *View) Note() {
 		v.noteElection(m)
 		v.noteReach(m)
 	}
+	v.noteFreezes(m)
 	switch {
 	case !v.leads():
 		m.LockSeen = 0
 	case m.LockSeen == 0:
 		m.LockSeen = v.Now
 	}
+}
+
+// noteFreezes notes since when a server may be open without a lease.
+func (v *View) noteFreezes(m *Memory) {
+	wanted := map[string]time.Duration{}
+	for _, n := range v.Local {
+		if n.MaybeOpen && !n.Dead && v.Now >= v.Lease.Until(n.Name, n.RunID, v.Highest, timeOf(v.settings().FenceAfter)) {
+			if wanted[n.Name] = v.Now; m.FreezeWanted[n.Name] > 0 {
+				wanted[n.Name] = m.FreezeWanted[n.Name]
+			}
+		}
+	}
+	m.FreezeWanted = wanted
 }
 
 func (v *View) noteElection(m *Memory) {

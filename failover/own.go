@@ -55,6 +55,8 @@ func (v *View) serve(d *Decision, n *Local) {
 		d.wait("%s is master; its driver or server does not answer", n.Name)
 	case !n.Persisted && n.PersistFailed == "":
 		d.do(Persist{n.Name})
+	case n.State != StateOpen && r.reopened(n.Position):
+		d.wait("%s opens again when its last opening is in the record", n.Name)
 	case n.State != StateOpen:
 		d.do(OpenServer{Node: n.Name, RunID: n.RunID, Epoch: r.Epoch})
 	}
@@ -106,23 +108,29 @@ func (v *View) drains(d *Decision, n *Local) bool {
 func (v *View) handOver(d *Decision, n *Local) {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	cause := r.Election.Cause
+	// Nobody may be open while electing, and what is not closed by the end of what would be a lease is ended.
+	killAt := v.Memory.Seen + time.Duration(v.settings().FenceAfter)
 	if n.RunID != r.RunID || !n.Known || n.Dead || n.State != StateOpen && n.Paused == nil {
-		v.freeze(d, n, attempt, cause, 0)
+		v.freeze(d, n, attempt, cause, killAt)
 		return
 	}
-	if n.Paused == nil || n.Paused.Attempt != attempt {
+	paused := n.Paused != nil && n.Paused.Attempt == attempt
+	if limit := v.Memory.Seen + pauseFor; !paused && v.Now < limit {
 		// The pause outlives the wait for a replica and the freeze; the freeze ends it.
 		d.do(Pause{Node: n.Name, Attempt: attempt, For: 2 * pauseFor})
+		d.wake(limit)
 		return
 	}
-	deadline := n.Paused.Since + pauseFor
+	deadline := v.Memory.Seen + pauseFor
+	if paused {
+		deadline = n.Paused.Since + pauseFor
+	}
 	if v.Now < deadline && !v.caughtUp(n.Paused.Position) {
 		d.wake(deadline)
 		d.wait("%s holds writes back until a replica has everything", n.Name)
 		return
 	}
-	fence := time.Duration(v.settings().FenceAfter)
-	v.freeze(d, n, attempt, cause, v.Memory.Seen+fence)
+	v.freeze(d, n, attempt, cause, killAt)
 }
 
 // caughtUp tells whether a replica that may be chosen stands frozen at the position or past it.
@@ -140,7 +148,7 @@ func (v *View) caughtUp(p Position) bool {
 }
 
 // freeze asks for a freeze until it is confirmed, and for the end of the process when it is not confirmed by
-// killAt (0: never).
+// killAt. Where no lease ends, killAt is 0: the server then has as long as at the end of one.
 func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt time.Duration) {
 	if n.Dead {
 		return
@@ -152,8 +160,11 @@ func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt 
 		return
 	}
 	d.do(Freeze{Node: n.Name, Attempt: attempt, Why: why})
-	if killAt == 0 || !n.MaybeOpen {
+	if !n.MaybeOpen {
 		return
+	}
+	if killAt == 0 {
+		killAt = v.Memory.FreezeWanted[n.Name] + freezeMargin(timeOf(v.settings().FenceAfter))
 	}
 	switch {
 	case v.Now < killAt:

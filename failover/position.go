@@ -16,33 +16,36 @@ func (a place) compare(b place) int {
 }
 
 // place finds a position in the lineage: (epoch of the last byte, offset). It is false for a history that the
-// lineage does not know, and for a server that has an epoch's replication id but lies before the first
-// offset of that epoch.
+// lineage does not know.
 //
-// A server that was just opened and whose opening is not in the lineage yet is found by its second
-// replication id, and only up to where the two histories part.
+// A replica takes the new replication id as soon as it is attached, and may lie before the offset at which that
+// history began: what it has is then the history before. A server that was just opened and whose opening is not in
+// the lineage yet is found by its second replication id, and only up to where the two histories part.
 func (r *Record) place(p Position) (place, bool) {
-	if o, ok := r.opening(p.ReplID); ok {
-		return place{o.Epoch, p.Offset}, p.Offset >= o.Offset
+	offset, i := p.Offset, r.opening(p.ReplID)
+	if i < 0 {
+		offset, i = min(p.Offset, p.Offset2), r.opening(p.ReplID2)
 	}
-	if o, ok := r.opening(p.ReplID2); ok {
-		offset := min(p.Offset, p.Offset2)
-		return place{o.Epoch, offset}, offset >= o.Offset
+	for ; i >= 0; i-- {
+		if o := r.Lineage[i]; offset >= o.Offset {
+			return place{o.Epoch, offset}, true
+		}
 	}
 	return place{}, false
 }
 
-func (r *Record) opening(replID string) (Opening, bool) {
-	if replID == "" {
-		return Opening{}, false
-	}
-	for i := len(r.Lineage) - 1; i >= 0; i-- {
+// opening returns where in the lineage a replication id stands, -1 if it does not.
+func (r *Record) opening(replID string) int {
+	for i := len(r.Lineage) - 1; i >= 0 && replID != ""; i-- {
 		if r.Lineage[i].ReplID == replID {
-			return r.Lineage[i], true
+			return i
 		}
 	}
-	return Opening{}, false
+	return -1
 }
+
+// knows tells whether the lineage has a position's history.
+func (r *Record) knows(p Position) bool { return r.opening(p.ReplID) >= 0 || r.opening(p.ReplID2) >= 0 }
 
 // resyncs tells whether a server at this position can be expected to continue from the master by a partial
 // resync: it is in the master's present history, or in the one before and not beyond where they part.
@@ -52,8 +55,5 @@ func (r *Record) resyncs(p Position) bool {
 		return false
 	}
 	newest := r.Lineage[n-1]
-	if p.ReplID == newest.ReplID {
-		return p.Offset >= newest.Offset
-	}
-	return n > 1 && p.ReplID == r.Lineage[n-2].ReplID && p.Offset <= newest.Offset
+	return p.ReplID == newest.ReplID || n > 1 && p.ReplID == r.Lineage[n-2].ReplID && p.Offset <= newest.Offset
 }

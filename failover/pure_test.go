@@ -48,7 +48,8 @@ func TestPlace(t *testing.T) {
 	}{
 		{"in the newest history", Position{ReplID: "r3", Offset: 250}, place{3, 250}, true},
 		{"in an older history", Position{ReplID: "r2", Offset: 150}, place{2, 150}, true},
-		{"before the first offset of the epoch", Position{ReplID: "r3", Offset: 150}, place{3, 150}, false},
+		{"on its way into the newest history", Position{ReplID: "r3", Offset: 150}, place{2, 150}, true},
+		{"on its way through two of them", Position{ReplID: "r3", Offset: 50}, place{1, 50}, true},
 		{"of an unknown history", Position{ReplID: "x", Offset: 900}, place{}, false},
 		{"opened and not in the lineage yet", Position{ReplID: "x", Offset: 900, ReplID2: "r3", Offset2: 260}, place{3, 260}, true},
 		{"nothing", Position{}, place{}, false},
@@ -69,7 +70,7 @@ func TestResyncs(t *testing.T) {
 		want bool
 	}{
 		{Position{ReplID: "r3", Offset: 250}, true},
-		{Position{ReplID: "r3", Offset: 100}, false},
+		{Position{ReplID: "r3", Offset: 100}, true},
 		{Position{ReplID: "r2", Offset: 200}, true},
 		{Position{ReplID: "r2", Offset: 201}, false},
 		{Position{ReplID: "r1", Offset: 50}, false},

@@ -104,6 +104,13 @@ func (r *Record) Open() (Opening, bool) {
 	return o, ok && o.Epoch == r.Epoch
 }
 
+// reopened tells whether a master that has opened in the record's epoch is, at this position, in an opening of its own
+// that the lineage lacks. Replicas are attached to it, and a second one on top of that would be no known history.
+func (r *Record) reopened(p Position) bool {
+	_, open := r.Open()
+	return open && r.opening(p.ReplID) < 0
+}
+
 // newest returns the last opening in the lineage.
 func (r *Record) newest() (Opening, bool) {
 	if n := len(r.Lineage); n > 0 {

@@ -50,6 +50,8 @@ func (v *View) report(d *Decision, n *Local) {
 	moves := false
 	if r := v.State.Record; r == nil {
 		moves = now.Position.ReplID != last.Position.ReplID
+	} else if now.State == StateOpen {
+		moves = now.Position.ReplID != last.Position.ReplID // opened again
 	} else if now.State == StateFollowing {
 		member, ok := r.Eligible[n.Name]
 		moves = ok && member.RunID != n.RunID && now.Position != last.Position

@@ -131,7 +131,7 @@ type Memory struct {
 	LockSeen time.Duration
 	// FencedSeen is when the old master was first seen fenced in this attempt; 0 while it is not.
 	FencedSeen time.Duration
-	// FreezeWanted is since when each own node has been wanted frozen without having confirmed it.
+	// FreezeWanted is since when each own node may be open without a lease.
 	FreezeWanted map[string]time.Duration
 	// Reach is, for each member that is not counted, the run and the master's offset it has to reach.
 	Reach map[string]Reach
