@@ -146,7 +146,6 @@ func (w *world) mendAll() {
 type watcher struct {
 	epoch   uint64
 	masters map[uint64]string
-	syncs   map[string]int
 	data    map[string]int
 }
 

@@ -18,8 +18,8 @@ import (
 // An application that knows nothing but a name and the address of a DNS server writes before and after a failover,
 // and Consul answers with a time to live of 0.
 func TestExampleClientResolvesThroughDNS(t *testing.T) {
-	s, state := start(t, exampleOptions(t))
-	state = counted(t, s)
+	s, _ := start(t, exampleOptions(t))
+	state := counted(t, s)
 	exampleReplicas(t, s, 2)
 	old := master(s, state)
 	for i := range s.Consuls() {

@@ -21,12 +21,12 @@ import (
 // writes before and after; an application's environment file names the new master.
 func TestExampleConsulTemplateAndHAProxyFollowAFailover(t *testing.T) {
 	haproxy := exampleProgram(t, "haproxy")
-	s, state := start(t, exampleOptions(t))
+	s, _ := start(t, exampleOptions(t))
 	exampleReplicas(t, s, 2)
 	x := exampleTemplates(t, s, haproxy)
 
 	client := exampleRedis(t, x.master, "", "")
-	state = counted(t, s)
+	state := counted(t, s)
 	old := master(s, state)
 	exampleWrites(t, client, "before", old)
 	exampleReads(t, exampleRedis(t, x.read, "", ""), "before")
