@@ -243,11 +243,8 @@ func (v *View) callOff() Commit {
 	next := r.Clone()
 	next.Phase, next.Election, next.Since = Steady, nil, v.Wall
 	why := fmt.Sprintf("called off, because the agent of %s did not say that it is frozen", r.Master)
-	return Commit{Record: next, Index: s.RecordIndex, History: History{
-		Epoch: r.Epoch, Attempt: s.RecordIndex, Kind: r.Election.Kind, Cause: r.Election.Cause, Leader: v.Agent,
-		From: r.Master, To: r.Master, Why: why, At: v.Wall,
-		Steps: []Step{{"fence: " + why, Duration(v.Now - v.Memory.Seen)}},
-	}}
+	// Its epoch has a history already: that of how this master came. The log has this.
+	return Commit{Record: next, Index: s.RecordIndex, History: History{Why: why}}
 }
 
 // missing names the members, and the old master, that have not reported for this attempt and may still.
