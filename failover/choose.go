@@ -42,8 +42,11 @@ func Choose(s State, uncounted bool) Choice {
 		}
 	}
 	if len(field) > 1 {
-		// An old master that the quorum could not reach comes back only when nobody else can serve.
-		if silent := r.Election.Evidence == Silent; silent || r.Election.Kind == ForOrder {
+		// An old master that the quorum could not reach comes back only when nobody else can serve, and so does one
+		// that has not opened when two changes of master in a row came to nothing.
+		last, _ := r.newest()
+		silent, closed := r.Election.Evidence == Silent, r.Epoch >= last.Epoch+2
+		if silent || closed || r.Election.Kind == ForOrder {
 			field = slices.DeleteFunc(field, func(e entrant) bool { return e.Node == r.Master })
 			for i := range c.Candidates {
 				if c.Candidates[i].Node == r.Master && c.Candidates[i].Refused == "" {
@@ -123,6 +126,8 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return at, "it has not caught up with the master since it joined"
 	case name != r.Master && member.RunID != rep.RunID && !uncounted:
 		return at, "it was restarted and has not caught up since"
+	case uncounted && rep.Keys == 0 && rep.RunID != member.RunID && rep.RunID != r.RunID && !onlyHistory(s, name):
+		return at, "it was restarted empty, and not all the others are"
 	case !known && uncounted && name != r.Master && member.RunID == rep.RunID:
 		// It has done nothing but follow since it was counted: an opening that never reached the lineage, for one.
 		return place{offset: rep.Position.Offset}, ""

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,7 +116,7 @@ func (v *View) elect(d *Decision) {
 	case tally.Reached() && !v.settings().Paused:
 		e.Kind, e.Evidence, e.Votes = ForFailure, tally.Evidence, tally.Down
 		e.Cause = fmt.Sprintf("%s: %s", tally.Evidence, tally.Cause)
-	case s.Order != nil && s.Order.Refused == "":
+	case s.Order != nil && s.Order.Refused == "" && s.Order.Kind != OrderBootstrap:
 		if why := v.refuseOrder(); why != "" {
 			refused := *s.Order
 			refused.Refused = why
@@ -222,9 +223,9 @@ func (v *View) conduct(d *Decision) {
 	}
 	if choice.Node == "" {
 		deadline := v.Memory.Seen + time.Duration(r.Election.Deadline)
-		missing := v.missing()
-		if len(missing) > 0 && v.Now < deadline {
+		if away := v.away(); len(away) > 0 && v.Now < deadline {
 			d.wake(deadline)
+			d.wait("waiting for %s before a run is chosen that does not count", strings.Join(away, ", "))
 		} else {
 			choice = Choose(s, true)
 		}
@@ -257,6 +258,18 @@ func (v *View) missing() (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// away names the nodes that do not stand frozen for this attempt: a server that has ended may be started again with data
+// that those who are here lack.
+func (v *View) away() (names []string) {
+	for _, name := range append(slices.Collect(maps.Keys(v.State.Record.Eligible)), v.State.Record.Master) {
+		if rep := v.State.Nodes[name]; rep.Attempt != v.State.RecordIndex || rep.State != StateFrozen {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func refusals(c Choice) string {

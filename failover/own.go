@@ -193,10 +193,12 @@ func (v *View) follow(d *Decision, n *Local) {
 		d.do(Persist{n.Name})
 	case attached:
 		if n.State == StateFollowing && isMember && member.RunID != n.RunID {
-			if v.Now >= n.LookedAt+lookSlowly {
+			due := n.LookedAt + lookSlowly
+			if v.Now >= due {
 				d.do(Look{n.Name})
+				due = v.Now + lookSlowly
 			}
-			d.wake(v.Now + lookSlowly)
+			d.wake(due)
 		}
 	case !open:
 		if n.State != StateFrozen {

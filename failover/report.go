@@ -45,6 +45,9 @@ func reportOf(v *View, n *Local) Report {
 func (v *View) report(d *Decision, n *Local) {
 	now, last := reportOf(v, n), v.State.Nodes[n.Name]
 	if v.passing(n, now) {
+		if soon := v.Memory.EpochSeen + openingFor; v.Now < soon {
+			d.wake(soon)
+		}
 		return
 	}
 	moves := false
