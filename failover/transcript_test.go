@@ -107,8 +107,9 @@ func (w *world) command(f []string) error {
 	case "continue":
 		w.servers[arg(1)].stopped = false
 	case "cut":
-		w.agentOf(arg(1)).cut = true
-		w.endSession(w.agentOf(arg(1)))
+		a := w.agentOf(arg(1))
+		a.cut = true
+		w.endSession(a)
 	case "heal":
 		w.agentOf(arg(1)).cut = false
 	case "consul":
@@ -136,14 +137,33 @@ func (w *world) command(f []string) error {
 	case "set-following":
 		w.servers[arg(1)].master = arg(2)
 	case "set-data":
-		w.servers[arg(1)].data = []int{1000 + len(arg(1)), 1001}
-		w.written = 2000
+		w.written += 2
+		w.servers[arg(1)].data = []int{w.written - 1, w.written}
 	case "set-priority":
-		a := w.agentOf(arg(1))
-		rep := w.consul.Nodes[arg(1)]
-		rep.Priority = 0
-		w.consul.Nodes[arg(1)] = rep
-		a.local.Priority = 0
+		w.agentOf(arg(1)).prio = 0
+		fmt.Sscan(arg(2), &w.agentOf(arg(1)).prio)
+	case "set-zone":
+		w.agentOf(arg(1)).zone = arg(2)
+	case "join": // a new node, empty unless said otherwise
+		w.join(arg(1))
+		if arg(2) == "with-data" {
+			return w.command([]string{"set-data", arg(1)})
+		}
+	case "busy": // a long command keeps the server, as its agent can tell
+		w.servers[arg(1)].stopped, w.agentOf(arg(1)).busy = true, "runs a script"
+	case "idle":
+		w.servers[arg(1)].stopped, w.agentOf(arg(1)).busy = false, ""
+	case "stubborn": // does not open, whatever it is told
+		w.servers[arg(1)].stubborn = true
+	case "pause-group":
+		s := *w.consul.Settings
+		s.Paused = arg(1) != "off"
+		w.consul.Settings = &s
+		w.index++
+	case "slow-syncs": // a full resync takes so long
+		d, err := time.ParseDuration(arg(1))
+		w.loads = func() time.Duration { return d }
+		return err
 	case "lose-record":
 		w.index++
 		w.consul.Record, w.consul.RecordIndex, w.consul.Index = nil, 0, w.index
@@ -153,8 +173,7 @@ func (w *world) command(f []string) error {
 			w.note("%s: %s", a.name, s)
 		}
 	case "servers":
-		for _, a := range w.agents {
-			s := w.servers[a.node]
+		for _, s := range w.inOrder {
 			w.note("%s: alive %v, open %v, follows %q, %d writes, %d full syncs", s.name, s.alive, s.open, s.master, len(s.data), s.fullSyncs)
 		}
 	default:

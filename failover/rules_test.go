@@ -1,0 +1,203 @@
+package failover
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a choice makes of histories that did not reach the lineage.
+func TestChooseUnwrittenHistories(t *testing.T) {
+	frozen := func(s *State, node string, p Position) {
+		alter(s, node, func(r *Report) { r.State, r.Position, r.Keys, r.Attempt = StateFrozen, p, 1, 9 })
+	}
+	all := func(s *State, p Position) {
+		for _, n := range []string{"a", "b", "c"} {
+			frozen(s, n, p)
+		}
+		alter(s, "a", func(r *Report) { r.RunID = "another" })
+	}
+	for _, c := range []struct {
+		name      string
+		change    func(*State)
+		uncounted bool
+		want, why string
+	}{
+		{"a master that was just opened has the writes that nobody else has", func(s *State) {
+			s.Record.Epoch, s.Record.Election.Kind, s.Record.Election.Evidence = 4, ForSwitchover, ""
+			frozen(s, "a", Position{ReplID: "x", Offset: 260, ReplID2: "r3", Offset2: 250})
+		}, false, "a", "the highest"},
+		{"a replica of a master that was opened again, by the word of the master's agent", func(s *State) {
+			alter(s, "a", func(r *Report) { r.Position = Position{ReplID: "x", Offset: 260, ReplID2: "r3", Offset2: 240} })
+			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
+			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
+		}, false, "b", "up to offset 255"},
+		{"without that word, only what is known", func(s *State) {
+			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
+			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
+		}, false, "c", "up to offset 250"},
+		{"a counted run of an unknown history is a last resort", func(s *State) {
+			frozen(s, "b", Position{ReplID: "x", Offset: 5})
+			delete(s.Nodes, "c")
+		}, true, "b", ""},
+		{"restarted runs that all have the same unknown history", func(s *State) {
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "x", Offset: 5})
+			frozen(s, "c", Position{ReplID: "x", Offset: 6})
+		}, true, "c", ""},
+		{"not while one of them has another", func(s *State) {
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "x", Offset: 5})
+			frozen(s, "c", Position{ReplID: "y", Offset: 6})
+		}, true, "", "b: its data are of an unknown history"},
+		{"not while one of them is missing", func(s *State) {
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "x", Offset: 5})
+			delete(s.Nodes, "c")
+		}, true, "", "b: its data are of an unknown history"},
+		{"an empty one does not wipe half of a resync", func(s *State) {
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "x"})
+			alter(s, "b", func(r *Report) { r.Keys, r.Position.ReplID = 0, "y" })
+			alter(s, "c", func(r *Report) { r.HalfSynced = true })
+			alter(s, "a", func(r *Report) { r.Keys, r.Position.ReplID = 0, "z" })
+		}, true, "", "b: it was restarted empty"},
+		{"an empty one of a known history does not wipe an unknown one", func(s *State) {
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "r3", Offset: 300})
+			alter(s, "a", func(r *Report) { r.Position.ReplID = "x" })
+			alter(s, "b", func(r *Report) { r.Keys = 0 })
+			alter(s, "c", func(r *Report) { r.Position.ReplID = "y" })
+		}, true, "", "b: it was restarted empty"},
+		{"a wanted node that is behind, when the old master has died", func(s *State) {
+			s.Record.Election.Kind, s.Record.Election.Target = ForSwitchover, "c"
+			alter(s, "b", func(r *Report) { r.Position.Offset = 260 })
+		}, false, "b", "the highest"},
+		{"one that did not open twice gives way", func(s *State) {
+			s.Record.Epoch, s.Record.Election.Evidence = 5, NotServing
+			frozen(s, "a", Position{ReplID: "r3", Offset: 260})
+		}, false, "b", "a: it is the master to be replaced"},
+		{"one that did not open once does not", func(s *State) {
+			s.Record.Epoch, s.Record.Election.Evidence = 4, NotServing
+			frozen(s, "a", Position{ReplID: "r3", Offset: 260})
+		}, false, "a", "the highest"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := Choose(electing(c.change), c.uncounted)
+			if got.Node != c.want || !strings.Contains(got.Why+"; "+refusals(got), c.why) {
+				t.Errorf("chose %q because %q, refused %q; want %q and %q", got.Node, got.Why, refusals(got), c.want, c.why)
+			}
+		})
+	}
+}
+
+// A server that may be open without a lease is ended when it does not confirm that it is frozen, however its agent came
+// to know of it.
+func TestKillWithoutLease(t *testing.T) {
+	steady := sampleRecord()
+	steady.Phase, steady.Election = Steady, nil
+	other := steady.Clone()
+	other.Master, other.RunID = "b", "run-b"
+	handing := sampleRecord()
+	handing.Election.Kind = ForSwitchover
+	for _, c := range []struct {
+		name string
+		r    *Record
+		by   time.Duration
+	}{
+		{"master of the record", steady, 500 * time.Millisecond},
+		{"another is master", other, 500 * time.Millisecond},
+		{"an election", sampleRecord(), freezeConfirm},
+		{"a planned change", handing, 3 * time.Second},
+		{"no record", nil, 500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := &View{Now: time.Hour, Agent: "x", Highest: 3, Read: true,
+				Local: []Local{{Name: "a", RunID: "run-a", State: StateOpen, MaybeOpen: true, Killable: true}}}
+			v.State.Record, v.State.RecordIndex = c.r, 9
+			kills := func() bool {
+				v.Note()
+				return slices.ContainsFunc(Decide(v).Actions, func(a Action) bool { _, ok := a.(Kill); return ok })
+			}
+			if kills() {
+				t.Fatal("killed without being asked to freeze")
+			}
+			if v.Now = time.Hour + c.by - time.Millisecond; kills() {
+				t.Errorf("killed before %s", c.by)
+			}
+			if v.Now += time.Millisecond; !kills() {
+				t.Errorf("not killed after %s", c.by)
+			}
+		})
+	}
+}
+
+func TestParseRecordRefuses(t *testing.T) {
+	for want, change := range map[string]func(*Record){
+		"epoch is 0":      func(r *Record) { r.Epoch = 0 },
+		"master is empty": func(r *Record) { r.Master = "" },
+		`phase is "odd"`:  func(r *Record) { r.Phase = "odd" },
+		"election is":     func(r *Record) { r.Election = nil },
+		"out of order":    func(r *Record) { r.Lineage[0].Epoch = 9 },
+	} {
+		r := sampleRecord()
+		change(r)
+		if _, err := ParseRecord(r.Encode()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if _, err := ParseRecord([]byte("{")); err == nil {
+		t.Error("half of a record is read")
+	}
+}
+
+func TestStart(t *testing.T) {
+	node := func(name string, keys int64, replID, master string) Report {
+		state := StateFollowing
+		if master == "" {
+			state = StateOpen
+		}
+		return Report{Node: name, Agent: "agent-" + name, Address: name, RunID: "run-" + name, State: state, Keys: keys, Master: master,
+			Priority: 100, Position: Position{ReplID: replID, Offset: keys}}
+	}
+	for _, c := range []struct {
+		name   string
+		nodes  []Report
+		change func(*State)
+		want   string
+		why    string
+	}{
+		{"all empty", []Report{node("b", 0, "x", ""), node("a", 0, "y", "")}, nil, "a", "the first by name"},
+		{"one holds data", []Report{node("a", 0, "x", ""), node("b", 3, "y", "")}, nil, "b", "b holds the data"},
+		{"two hold different data", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")}, nil, "", "several nodes hold different data: a (3 keys), b (3 keys)"},
+		{"two have one history", []Report{node("a", 3, "x", "z"), node("b", 5, "x", "z")}, nil, "b", "b holds the data"},
+		{"a replication that works", []Report{node("a", 3, "x", "b"), node("b", 3, "x", ""), node("c", 0, "y", "")}, nil, "b", "b is the master of the replication that was found"},
+		{"a replication that works, beside other data", []Report{node("a", 3, "x", "b"), node("b", 3, "x", ""), node("c", 1, "y", "")}, nil, "", "different data: b (3 keys), c (1 keys)"},
+		{"an operator's word", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")},
+			func(s *State) { s.Order = &Order{Kind: OrderBootstrap, Target: "b", By: "me"} }, "b", "ordered by me"},
+		{"an operator's word on nobody", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")},
+			func(s *State) { s.Order = &Order{Kind: OrderBootstrap, Target: "z"} }, "", `"z", which is no node`},
+		{"too few", []Report{node("a", 0, "x", "")}, func(s *State) { s.Settings = &Settings{Quorum: 2} }, "", "1 of 2 nodes have reported"},
+		{"one of an agent is missing", []Report{node("a", 0, "x", "")},
+			func(s *State) { s.Agents = map[string]AgentInfo{"q": {Agent: "q", Nodes: []string{"b"}}} }, "", "b of agent q has not reported"},
+		{"one does not answer", []Report{node("a", 0, "x", ""), {Node: "b", State: StateUnknown}}, nil, "", "b is unknown"},
+		{"nobody wants to be", []Report{{Node: "a", RunID: "r", State: StateOpen}}, nil, "", "every node has priority 0"},
+	} {
+		s := State{Nodes: map[string]Report{}}
+		for _, n := range c.nodes {
+			s.Nodes[n.Node] = n
+		}
+		if c.change != nil {
+			c.change(&s)
+		}
+		r, why := Start(s)
+		got := ""
+		if r != nil {
+			got = r.Master
+		}
+		if got != c.want || !strings.Contains(why, c.why) {
+			t.Errorf("%s: %q because %q; want %q and %q", c.name, got, why, c.want, c.why)
+		}
+	}
+}
