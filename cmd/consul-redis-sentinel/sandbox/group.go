@@ -68,8 +68,8 @@ func (s *Sandbox) RedisOf(node string) *Redis {
 }
 
 // WaitSteady waits until the group is whole in an epoch not below the one given: the record names a master that has
-// opened, every Redis that runs and has a running agent is it or follows it, and every Consul server that runs answers
-// with it in DNS. It returns the state.
+// opened, every Redis that runs and has a running agent is it or follows it and is counted, and every Consul server that
+// runs answers with it in DNS. It returns the state.
 func (s *Sandbox) WaitSteady(ctx context.Context, epoch uint64) (failover.State, error) {
 	var last failover.State
 	err := WaitFor(ctx, fmt.Sprintf("the group is steady in epoch %d or later", epoch), func(ctx context.Context) error {
@@ -100,6 +100,10 @@ func (s *Sandbox) steady(ctx context.Context, state failover.State, epoch uint64
 		}
 		if err := redis.hasRole(ctx, r); err != nil {
 			return err
+		}
+		// A replica that is not counted may lack what was just written: the group could not lose its master yet.
+		if run := state.Nodes[redis.Node].RunID; redis.Node != r.Master && r.Eligible[redis.Node].RunID != run {
+			return fmt.Errorf("%s has not caught up with the master yet", redis.Node)
 		}
 	}
 	for _, c := range s.consuls {
