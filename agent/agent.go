@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -28,15 +27,21 @@ type Options struct {
 	BuiltIn func(name string) []string
 	// Reload delivers configurations that replace the present one.
 	Reload <-chan *config.Config
+	// Parts makes what the agent works with, for each configuration. When nil, these are the real ones: Consul,
+	// drivers in processes of their own, and this machine.
+	Parts func(context.Context, *config.Config) (*Parts, error)
 }
 
 // Run runs the agent until ctx ends. A new configuration starts everything anew but the process itself; servers
 // are left as they are meanwhile, as when an agent is restarted.
 func Run(ctx context.Context, o Options) error {
-	cfg := o.Config
+	cfg, parts := o.Config, o.Parts
+	if parts == nil {
+		parts = o.parts
+	}
 	for {
 		run, cancel := context.WithCancel(ctx)
-		a, err := newAgent(run, o, cfg)
+		a, err := newAgent(run, o, cfg, parts)
 		if err != nil {
 			cancel()
 			return err
@@ -61,40 +66,25 @@ type agent struct {
 	version string
 	cfg     *config.Config
 	log     hclog.Logger
-	catalog *catalog.Catalog
+	parts   *Parts
 	epochs  *epochs
 	leases  *leases
 	groups  []*group
-	drivers map[string]*plugin.Supervisor
 	byName  map[string]*group // by the name of a connected server
 	publish *publisher
 }
 
-func newAgent(ctx context.Context, o Options, cfg *config.Config) (*agent, error) {
-	a := &agent{name: cfg.Agent.Name, version: o.Version, cfg: cfg, log: o.Logger.Named("agent"),
-		drivers: map[string]*plugin.Supervisor{}, byName: map[string]*group{}}
+func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(context.Context, *config.Config) (*Parts, error)) (*agent, error) {
+	a := &agent{name: cfg.Agent.Name, version: o.Version, cfg: cfg, log: o.Logger.Named("agent"), byName: map[string]*group{}}
 	var err error
 	if a.epochs, err = openEpochs(cfg.Agent.DataDir); err != nil {
 		return nil, err
 	}
-	if a.catalog, err = catalog.New(ConsulConfig(cfg.Consul, o.Logger)); err != nil {
-		return nil, fmt.Errorf("connect to Consul: %w", err)
+	if a.parts, err = parts(ctx, cfg); err != nil {
+		return nil, err
 	}
-	a.leases = &leases{read: a.catalog.ReadRecords, now: bootNow, log: a.log, kick: make(chan struct{}, 1)}
-	a.publish = newPublisher(a.catalog, a.log)
-	kinds := []string{"redis"} // an agent without nodes observes with it
-	for _, n := range cfg.Nodes {
-		kinds = append(kinds, n.Driver)
-	}
-	slices.Sort(kinds)
-	for _, kind := range slices.Compact(kinds) {
-		d, err := plugin.Supervise(ctx, driverOptions(cfg, kind, o))
-		if err != nil {
-			a.closeDrivers()
-			return nil, fmt.Errorf("start driver %q: %w", kind, err)
-		}
-		a.drivers[kind] = d
-	}
+	a.leases = &leases{read: a.parts.Consul.ReadRecords, now: a.parts.Now, log: a.log, kick: make(chan struct{}, 1)}
+	a.publish = newPublisher(a.parts.Consul, a.log)
 	for _, gc := range cfg.Groups {
 		a.groups = append(a.groups, a.newGroup(gc))
 	}
@@ -103,10 +93,10 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config) (*agent, error
 
 func (a *agent) newGroup(gc config.Group) *group {
 	g := &group{
-		name: gc.Name, agent: a.name, store: a.catalog, log: a.log.With("group", gc.Name), now: bootNow,
+		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
 		epochs: a.epochs, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
-		running: map[string]bool{}, watcher: a.drivers["redis"], publish: a.publish.group,
+		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
 		mine: settingsOf(gc),
 	}
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)
@@ -116,7 +106,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 			continue
 		}
 		n := newNode(nc, gc)
-		n.drv = a.drivers[nc.Driver]
+		n.drv, n.find = a.parts.Drivers[nc.Driver], a.parts.Process
 		g.watcher = n.drv
 		g.nodes[n.name] = n
 		a.byName[n.name] = g
@@ -128,18 +118,12 @@ func (a *agent) newGroup(gc config.Group) *group {
 	return g
 }
 
-func (a *agent) closeDrivers() {
-	for _, d := range a.drivers {
-		d.Close()
-	}
-}
-
 // run starts the parts and waits, once ctx has ended, until all of them have.
 func (a *agent) run(ctx context.Context) {
 	var parts sync.WaitGroup
-	defer a.closeDrivers()
+	defer a.parts.Close()
 	defer parts.Wait()
-	for _, d := range a.drivers {
+	for _, d := range a.parts.Drivers {
 		parts.Go(func() { a.observe(ctx, d) })
 	}
 
@@ -148,14 +132,14 @@ func (a *agent) run(ctx context.Context) {
 		a.log.Warn("no consistent read of the records yet", "error", err)
 	}
 	parts.Go(func() {
-		a.catalog.Run(ctx, catalog.AgentSpec{Name: a.name, Version: a.version, OnSession: a.onSession(ctx)})
+		a.parts.Consul.Run(ctx, catalog.AgentSpec{Name: a.name, Version: a.version, OnSession: a.onSession(ctx)})
 	})
 	parts.Go(func() { a.leases.run(ctx) })
 	parts.Go(func() { a.publish.run(ctx, a.name, a.serviceIDs()) })
 	for _, g := range a.groups {
 		parts.Go(func() { g.run(ctx) })
 		parts.Go(func() {
-			a.catalog.WatchGroup(ctx, g.name, func(s failover.State) { g.tell(ctx, func() { g.take(s, 0) }) })
+			a.parts.Consul.WatchGroup(ctx, g.name, func(s failover.State) { g.tell(ctx, func() { g.take(s, 0) }) })
 		})
 		parts.Go(func() { a.introduce(ctx, g) })
 	}
@@ -174,7 +158,7 @@ func (a *agent) onSession(ctx context.Context) func(string) {
 }
 
 // observe hands what a driver sees to the group it concerns.
-func (a *agent) observe(ctx context.Context, d *plugin.Supervisor) {
+func (a *agent) observe(ctx context.Context, d plugin.Driver) {
 	for ctx.Err() == nil {
 		err := d.Observe(ctx, func(o plugin.Observation) {
 			g := a.byName[o.Server]
@@ -218,12 +202,12 @@ func (a *agent) introduce(ctx context.Context, g *group) {
 func (a *agent) makeKnown(ctx context.Context, g *group, info failover.AgentInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	s, err := a.catalog.ReadGroup(ctx, g.name, true)
+	s, err := a.parts.Consul.ReadGroup(ctx, g.name, true)
 	if err != nil {
 		return err
 	}
 	if s.Settings == nil {
-		if err := a.catalog.PutSettings(ctx, g.name, g.mine, 0); err != nil && !errors.Is(err, catalog.ErrConflict) {
+		if err := a.parts.Consul.PutSettings(ctx, g.name, g.mine, 0); err != nil && !errors.Is(err, catalog.ErrConflict) {
 			return err
 		}
 	}
@@ -231,7 +215,7 @@ func (a *agent) makeKnown(ctx context.Context, g *group, info failover.AgentInfo
 	if ok && known.Version == info.Version && slices.Equal(known.Nodes, info.Nodes) {
 		return nil
 	}
-	return a.catalog.PutAgent(ctx, g.name, info)
+	return a.parts.Consul.PutAgent(ctx, g.name, info)
 }
 
 // serviceIDs are the ids of every service that the configuration may register.

@@ -162,7 +162,7 @@ func (g *group) kill(ctx context.Context, key string, a failover.Kill) {
 	g.do(ctx, key, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, killTimeout)
 		defer cancel()
-		if err := p.kill(ctx); err != nil {
+		if err := p.Kill(ctx); err != nil {
 			g.log.Error("cannot kill the server", "node", a.Node, "error", err)
 			return nil
 		}

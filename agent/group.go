@@ -111,7 +111,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 	for _, name := range g.nodeNames() {
 		n := g.nodes[name]
 		if n.seen.Link == plugin.LinkGone && !n.dead {
-			n.dead = n.proc.pid == 0 || n.proc.ended()
+			n.dead = n.ended()
 		}
 		v.Local = append(v.Local, n.local(v.State.Nodes[name]))
 	}
@@ -221,7 +221,7 @@ func (g *group) busy(n *node, s failover.Settings, j *failover.Judgement) bool {
 	if n.seen.Link == plugin.LinkUp || n.dead || silent > time.Duration(s.BusyAfter) {
 		return false
 	}
-	state, cpu, known := n.proc.stat()
+	state, cpu, known := n.stat()
 	busy, cause := checks.JudgeBusy(checks.Process{State: state, Known: known, CPU: cpu - n.cpuAtSilence},
 		silent, time.Duration(s.DownAfter))
 	if busy {

@@ -28,7 +28,8 @@ type node struct {
 	at   time.Duration // when seen was received
 	// info is the last that was known of the run, kept when the connection ends.
 	info plugin.Info
-	proc process
+	proc Process // nil while it is not known
+	find func(pid int) Process
 	dead bool
 	// cpuAtSilence is the processor time of the process when it was last heard.
 	cpuAtSilence time.Duration
@@ -53,18 +54,28 @@ func (n *node) observe(o plugin.Observation, now time.Duration) {
 	n.seen, n.at = o, now
 	switch o.Link {
 	case plugin.LinkGone:
-		n.dead = n.proc.pid == 0 || n.proc.ended()
+		n.dead = n.ended()
 	case plugin.LinkUp:
 		n.dead = false
-		_, n.cpuAtSilence, _ = n.proc.stat()
+		_, n.cpuAtSilence, _ = n.stat()
 	}
+}
+
+// ended tells whether a server that refuses connections has ended: one whose process is not known has.
+func (n *node) ended() bool { return n.proc == nil || n.proc.Ended() }
+
+func (n *node) stat() (state byte, cpu time.Duration, known bool) {
+	if n.proc == nil {
+		return 0, 0, false
+	}
+	return n.proc.Stat()
 }
 
 // learn takes in what the server says of itself.
 func (n *node) learn(info plugin.Info) {
 	if info.RunID != n.info.RunID {
 		// Another run: nothing that was done to the one before holds for it.
-		n.proc, _ = findProcess(info.ProcessID)
+		n.proc = n.find(info.ProcessID)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
 	n.info = info
@@ -88,7 +99,7 @@ func (n *node) local(known failover.Report) failover.Local {
 		Dead:    n.dead, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
 		Position: position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
-		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc.pid != 0,
+		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil,
 		Frozen: n.frozen, Paused: n.paused, Ineligible: n.maintenance,
 	}
 	if n.persistRun == n.info.RunID {

@@ -11,51 +11,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is a server's process on this machine, told apart from a later one of the same number by the time it
-// started. The zero value is no known process.
+// Process is a server's process.
+type Process interface {
+	// Ended tells whether it is known to have ended.
+	Ended() bool
+	// Stat returns its state letter, as proc_pid_stat(5) has it, and the processor time that it used; ok is false
+	// when they cannot be read.
+	Stat() (state byte, cpu time.Duration, ok bool)
+	// Kill ends it and returns once it has ended.
+	Kill(ctx context.Context) error
+}
+
+// process is one on this machine, told apart from a later one of the same number by the time it started.
 type process struct {
 	pid   int
 	start uint64 // clock ticks after boot, field 22 of /proc/<pid>/stat
 }
 
-// findProcess returns the living process of that number.
-func findProcess(pid int) (process, bool) {
+// findProcess returns the living process of that number, nil if there is none.
+func findProcess(pid int) Process {
 	s, err := readStat(pid)
 	if pid <= 0 || err != nil || s.ended() {
-		return process{}, false
+		return nil
 	}
-	return process{pid: pid, start: s.start}, true
+	return process{pid: pid, start: s.start}
 }
 
-// ended tells whether the process is known to have ended.
-func (p process) ended() bool {
-	if p.pid == 0 {
-		return false
-	}
+func (p process) Ended() bool {
 	s, err := readStat(p.pid)
 	return os.IsNotExist(err) || err == nil && (s.start != p.start || s.ended())
 }
 
-// stat returns the state letter and the processor time of the process; ok is false when it cannot be read.
-func (p process) stat() (state byte, cpu time.Duration, ok bool) {
+func (p process) Stat() (state byte, cpu time.Duration, ok bool) {
 	s, err := readStat(p.pid)
-	if p.pid == 0 || err != nil || s.start != p.start {
+	if err != nil || s.start != p.start {
 		return 0, 0, false
 	}
 	// USER_HZ is 100 on every architecture that Linux has in use.
 	return s.state, time.Duration(s.ticks) * (time.Second / 100), true
 }
 
-// kill ends the process and returns once it has ended.
-func (p process) kill(ctx context.Context) error {
-	if p.pid == 0 {
-		return fmt.Errorf("the process of the server is not known")
-	}
+func (p process) Kill(ctx context.Context) error {
 	// A pidfd cannot come to mean another process, so the check of the start time holds.
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if err == nil {
 		defer unix.Close(fd)
-		if p.ended() {
+		if p.Ended() {
 			return nil
 		}
 		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
@@ -63,7 +64,7 @@ func (p process) kill(ctx context.Context) error {
 	if err != nil && err != unix.ESRCH {
 		return fmt.Errorf("kill process %d: %w", p.pid, err)
 	}
-	for !p.ended() {
+	for !p.Ended() {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("kill process %d: it has not ended: %w", p.pid, ctx.Err())

@@ -10,36 +10,33 @@ func TestProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p, ok := findProcess(cmd.Process.Pid)
-	if !ok || p.ended() {
+	p, ok := findProcess(cmd.Process.Pid).(process)
+	if !ok || p.Ended() {
 		t.Fatalf("findProcess(%d) = %+v, %v: want the living process", cmd.Process.Pid, p, ok)
 	}
-	if state, _, ok := p.stat(); !ok || state == 'Z' {
+	if state, _, ok := p.Stat(); !ok || state == 'Z' {
 		t.Errorf("stat = %c, %v", state, ok)
 	}
 
 	other := process{pid: p.pid, start: p.start + 1}
-	if !other.ended() {
+	if !other.Ended() {
 		t.Error("a process that started at another time has not ended, though its number is another's now")
 	}
-	if err := other.kill(t.Context()); err != nil || p.ended() {
-		t.Errorf("kill of an earlier process: %v, ended the later one: %v", err, p.ended())
+	if err := other.Kill(t.Context()); err != nil || p.Ended() {
+		t.Errorf("kill of an earlier process: %v, ended the later one: %v", err, p.Ended())
 	}
 
-	if err := p.kill(t.Context()); err != nil {
+	if err := p.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !p.ended() {
+	if !p.Ended() {
 		t.Error("kill returned before the process had ended")
 	}
 	_ = cmd.Wait()
-	if !p.ended() {
+	if !p.Ended() {
 		t.Error("a process that was reaped has not ended")
 	}
-	if (process{}).ended() {
-		t.Error("an unknown process has ended")
-	}
-	if err := (process{}).kill(t.Context()); err == nil {
-		t.Error("killed an unknown process")
+	if again := findProcess(cmd.Process.Pid); again != nil {
+		t.Errorf("found %+v, which has ended", again)
 	}
 }

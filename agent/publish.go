@@ -18,7 +18,7 @@ import (
 // publisher keeps the services and checks of the agent's nodes in its local Consul agent. Groups hand it what
 // should be there; a goroutine for each node brings it there, so that a slow Consul agent holds up no decision.
 type publisher struct {
-	catalog *catalog.Catalog
+	catalog registrar
 	log     hclog.Logger
 	mu      sync.Mutex
 	nodes   map[string]*published
@@ -42,7 +42,7 @@ type published struct {
 	changed  chan struct{}
 }
 
-func newPublisher(c *catalog.Catalog, log hclog.Logger) *publisher {
+func newPublisher(c registrar, log hclog.Logger) *publisher {
 	return &publisher{catalog: c, log: log, nodes: map[string]*published{}, groups: map[string]standing{}}
 }
 

@@ -7,7 +7,28 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
-// store is what a group needs of Consul. *catalog.Catalog is the real one.
+// Consul is what an agent needs of Consul. *catalog.Catalog is the real one.
+type Consul interface {
+	store
+	registrar
+	// Run keeps the agent present in Consul until ctx ends.
+	Run(ctx context.Context, spec catalog.AgentSpec)
+	ReadRecords(ctx context.Context, groups []string) (map[string]catalog.VersionedRecord, error)
+	WatchGroup(ctx context.Context, group string, each func(failover.State))
+	PutSettings(ctx context.Context, group string, s failover.Settings, index uint64) error
+	PutAgent(ctx context.Context, group string, a failover.AgentInfo) error
+}
+
+// registrar is what the publisher needs: the registrations on the Consul agent of this machine.
+type registrar interface {
+	Owned(ctx context.Context) ([]string, error)
+	Register(ctx context.Context, s catalog.Service) error
+	Deregister(ctx context.Context, id string) error
+	SetCheck(ctx context.Context, id, status, output string)
+	SetAgentCheck(status, output string)
+}
+
+// store is what a group needs.
 type store interface {
 	Session() string
 	ReadGroup(ctx context.Context, group string, consistent bool) (failover.State, error)

@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/config"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+// watcherKind is the kind of driver that an agent observes the masters of others with.
+const watcherKind = "redis"
+
+// Parts are what an agent reaches outside itself.
+type Parts struct {
+	Consul Consul
+	// Drivers by kind. There is always one of "redis", which an agent without nodes observes with.
+	Drivers map[string]plugin.Driver
+	// Now is the time since the machine started, on a clock that runs on while the machine is suspended.
+	Now func() time.Duration
+	// Process finds a living process of this machine, nil if there is none of that number.
+	Process func(pid int) Process
+	// Close ends the drivers; the servers are left as they are.
+	Close func()
+}
+
+// parts are the real ones.
+func (o Options) parts(ctx context.Context, cfg *config.Config) (*Parts, error) {
+	consul, err := catalog.New(ConsulConfig(cfg.Consul, o.Logger))
+	if err != nil {
+		return nil, fmt.Errorf("connect to Consul: %w", err)
+	}
+	p := &Parts{Consul: consul, Drivers: map[string]plugin.Driver{}, Now: bootNow, Process: findProcess}
+	var running []*plugin.Supervisor
+	p.Close = func() {
+		for _, d := range running {
+			d.Close()
+		}
+	}
+	kinds := []string{watcherKind}
+	for _, n := range cfg.Nodes {
+		kinds = append(kinds, n.Driver)
+	}
+	slices.Sort(kinds)
+	for _, kind := range slices.Compact(kinds) {
+		d, err := plugin.Supervise(ctx, driverOptions(cfg, kind, o))
+		if err != nil {
+			p.Close()
+			return nil, fmt.Errorf("start driver %q: %w", kind, err)
+		}
+		running = append(running, d)
+		p.Drivers[kind] = d
+	}
+	return p, nil
+}
