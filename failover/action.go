@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -44,6 +45,20 @@ type (
 		Attempt uint64
 		For     time.Duration
 	}
+	// Rescue saves the data set of a server to a file before a full resync discards it. Bytes is how much of it the
+	// group's history does not have; -1 when that is not known.
+	Rescue struct {
+		Node, RunID, Why string
+		Epoch            uint64
+		Bytes            int64
+	}
+	// AskPromises asks the agents of all members to open nothing for the length of a lease, so that a master whose
+	// agent does not reach Consul may stay open.
+	AskPromises struct {
+		Node, RunID, Master string
+		Epoch               uint64
+		Agents              []string
+	}
 	// Look reads a server's offset at once.
 	Look struct {
 		Node string
@@ -67,8 +82,10 @@ type (
 	// Create writes the first record.
 	Create struct {
 		Record *Record
-		Order  uint64
-		Why    string
+		// Index is that of the record which it replaces, 0 if there is none.
+		Index uint64
+		Order uint64
+		Why   string
 	}
 	// Elect commits the phase electing, and takes the lock with it unless the agent holds it.
 	Elect struct {
@@ -104,6 +121,8 @@ func (a OpenServer) Key() string  { return "role " + a.Node }
 func (a Follow) Key() string      { return "role " + a.Node }
 func (a Persist) Key() string     { return "role " + a.Node }
 func (a Pause) Key() string       { return "pause " + a.Node }
+func (a Rescue) Key() string      { return "rescue " + a.Node }
+func (a AskPromises) Key() string { return "promises" }
 func (a Look) Key() string        { return "look " + a.Node }
 func (a PutReport) Key() string   { return "report " + a.Report.Node }
 func (a PutVote) Key() string     { return "vote" }
@@ -131,6 +150,12 @@ func (a Persist) String() string {
 	return fmt.Sprintf("persist the frozen configuration of %s", a.Node)
 }
 func (a Pause) String() string { return fmt.Sprintf("pause writes of %s for %s", a.Node, a.For) }
+func (a Rescue) String() string {
+	return fmt.Sprintf("save the data set of %s before it is discarded: %s", a.Node, a.Why)
+}
+func (a AskPromises) String() string {
+	return fmt.Sprintf("ask %s to open nothing while Consul does not answer", strings.Join(a.Agents, ", "))
+}
 func (a Look) String() string  { return fmt.Sprintf("look at %s", a.Node) }
 func (a PutReport) String() string {
 	s := fmt.Sprintf("report %s %s", a.Report.Node, a.Report.State)

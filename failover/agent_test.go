@@ -26,13 +26,16 @@ type simAgent struct {
 	reported           Report
 	reportedAt         time.Duration
 	skipped            int           // how many ticks in a row it took no step
-	cutSince           time.Duration // since when it has not reached Consul; 0 while it does
+	cutSince           time.Duration // since when it has reached nobody; 0 while it does
 }
 
 func (w *world) startAgent(a *simAgent) {
 	*a = simAgent{name: a.name, node: a.node, alive: true, life: a.life + 1, silent: map[string]time.Duration{}, cut: a.cut,
 		zone: a.zone, prio: a.prio, why: a.why, running: map[string]bool{}, view: View{Highest: a.view.Highest}}
 	a.view.Agent = a.name
+	if a.view.Highest > 0 { // the process before may have promised
+		a.view.Promise = w.now + fenceWait(timeOf(w.consul.Settings.FenceAfter))
+	}
 	w.newSession(a)
 }
 
@@ -116,6 +119,9 @@ func (w *world) confirm(a *simAgent) {
 
 func (a *simAgent) takeLease(l Lease) {
 	if l.Index < a.view.Lease.Index || l.Begun < a.view.Lease.Begun {
+		return
+	}
+	if l.Record == nil || l.Record.Epoch < a.view.Highest {
 		return
 	}
 	a.view.Lease = l
@@ -221,6 +227,16 @@ func (w *world) do(a *simAgent, act Action) {
 	if w.onServer(a, act) {
 		return
 	}
+	if ask, ok := act.(AskPromises); ok {
+		w.askPromises(a, ask)
+		return
+	}
+	switch act := act.(type) {
+	case Elect:
+		a.view.MayElect = true
+	case Amend:
+		a.view.Propose(act.Record)
+	}
 	session, begun := a.session, w.now
 	var index uint64
 	w.ask(a, func() bool {
@@ -236,8 +252,53 @@ func (w *world) do(a *simAgent, act Action) {
 			return
 		}
 		delete(a.running, key)
+		a.view.MayElect = false
 		a.outcome(act, begun, index)
 	})
+}
+
+// askPromises asks each of the agents, and prolongs the lease when all have promised.
+func (w *world) askPromises(a *simAgent, ask AskPromises) {
+	begun, life, missing, open := w.now, a.life, len(ask.Agents), true
+	fence := timeOf(a.view.settings().FenceAfter)
+	done := func() {
+		if a.alive && a.life == life {
+			delete(a.running, ask.Key())
+			if a.view.Now = w.now; missing == 0 {
+				a.view.Extend(ask, begun)
+			}
+		}
+	}
+	if missing == 0 {
+		done()
+		return
+	}
+	w.later(fence/4, func() {
+		if open {
+			open = false
+			done()
+		}
+	})
+	for _, name := range ask.Agents {
+		w.after(w.delay, func() {
+			for _, b := range w.agents {
+				if b.name != name || !b.alive || b.cut || a.cut {
+					continue
+				}
+				b.view.Now = w.now
+				if why := b.view.GivePromise(ask.Epoch, ask.Master, ask.RunID); why != "" {
+					w.note("%s promises nothing to %s: %s", b.name, a.name, why)
+					continue
+				}
+				w.after(w.delay, func() {
+					if missing--; missing == 0 && open && !a.cut {
+						open = false
+						done()
+					}
+				})
+			}
+		})
+	}
 }
 
 // reread reads the group consistently: what is written next rests on it.
@@ -245,6 +306,7 @@ func (w *world) reread(a *simAgent, key string) {
 	begun, s := w.now, State{}
 	w.ask(a, func() bool { s = w.snapshot(); return true }, func(ok, _ bool) {
 		if delete(a.running, key); ok {
+			a.view.MayElect = false
 			a.take(s, begun)
 		}
 	})
@@ -280,7 +342,7 @@ func (a *simAgent) outcome(act Action, begun time.Duration, index uint64) {
 		}
 	case Commit:
 		committed(act.Record)
-		a.takeLease(Lease{begun, act.Record, index})
+		a.takeLease(Lease{Begun: begun, Record: act.Record, Index: index})
 	case Amend:
 		committed(act.Record)
 	case RefuseOrder:
@@ -292,7 +354,7 @@ func (a *simAgent) outcome(act Action, begun time.Duration, index uint64) {
 func (w *world) onServer(a *simAgent, act Action) bool {
 	s := w.servers[a.node]
 	switch act := act.(type) {
-	case Freeze, OpenServer, Follow, Persist, Pause, Look:
+	case Freeze, OpenServer, Follow, Persist, Pause, Look, Rescue:
 	case Kill:
 		if delete(a.running, act.Key()); s.alive && s.run == act.RunID {
 			w.kill(s.name, false)
@@ -370,6 +432,9 @@ func (w *world) carryOut(a *simAgent, s *server, act Action, sent time.Duration)
 		w.later(act.For, func() { s.paused = s.paused && s.run != run })
 		p := PausedFor{act.Attempt, run, w.now, Position{ReplID: s.replid, Offset: s.offset()}}
 		answer = func() { p.Since = w.now; l.Paused = &p }
+	case Rescue:
+		s.rescued = run
+		answer = func() { l.RescuedRun = run }
 	case Look:
 		return func() {
 			if l.RunID == run {

@@ -28,6 +28,15 @@ func Choose(s State, uncounted bool) Choice {
 		place
 	}
 	var field []entrant
+	refuse := func(out func(entrant) bool, why string) {
+		field = slices.DeleteFunc(field, out)
+		for i := range c.Candidates {
+			k := &c.Candidates[i]
+			if left := slices.ContainsFunc(field, func(e entrant) bool { return e.Node == k.Node }); !left && k.Refused == "" {
+				k.Refused = why
+			}
+		}
+	}
 	names := []string{r.Master}
 	for name := range r.Eligible {
 		names = append(names, name)
@@ -41,18 +50,31 @@ func Choose(s State, uncounted bool) Choice {
 			field = append(field, entrant{rep, at})
 		}
 	}
+	ofMaster := func(e entrant) bool { return e.Node == r.Master }
+	others := len(field)
+	if slices.ContainsFunc(field, ofMaster) {
+		others--
+	}
+	if needs := r.needs(); needs > others {
+		refuse(func(e entrant) bool { return !ofMaster(e) }, fmt.Sprintf("durability %s needs the reports of %d of the %d other nodes, %d are here",
+			r.Durability, needs, len(r.Eligible), others))
+	} else if needs > 0 {
+		// Only the farthest has all of them for sure.
+		top := slices.MaxFunc(field, func(a, b entrant) int {
+			return cmp.Or(boolFirst(ofMaster(a), ofMaster(b)), a.place.compare(b.place))
+		})
+		refuse(func(e entrant) bool { return e.place.compare(top.place) < 0 }, fmt.Sprintf("%s reaches farther, and durability is %s", top.Node, r.Durability))
+	}
+	if target := r.Election.Target; target != "" {
+		refuse(func(e entrant) bool { return e.Node != target && !ofMaster(e) }, target+" is wanted")
+	}
 	if len(field) > 1 {
 		// An old master that the quorum could not reach comes back only when nobody else can serve, and so does one
 		// that has not opened when two changes of master in a row came to nothing.
 		last, _ := r.newest()
 		silent, closed := r.Election.Evidence == Silent, r.Epoch >= last.Epoch+2
 		if silent || closed || r.Election.Kind == ForOrder {
-			field = slices.DeleteFunc(field, func(e entrant) bool { return e.Node == r.Master })
-			for i := range c.Candidates {
-				if c.Candidates[i].Node == r.Master && c.Candidates[i].Refused == "" {
-					c.Candidates[i].Refused = "it is the master to be replaced, and another can serve"
-				}
-			}
+			refuse(ofMaster, "it is the master to be replaced, and another can serve")
 		}
 	}
 	_, lost := admit(s, r.Master, false)
@@ -69,7 +91,8 @@ func Choose(s State, uncounted bool) Choice {
 	slices.SortFunc(field, func(a, b entrant) int {
 		return cmp.Or(
 			-a.place.compare(b.place),
-			boolFirst(a.Node != r.Master, b.Node != r.Master),
+			boolFirst(!ofMaster(a), !ofMaster(b)),
+			boolFirst(a.Ineligible == "", b.Ineligible == ""),
 			cmp.Compare(rank(a.Priority), rank(b.Priority)),
 			boolFirst(a.Zone == home, b.Zone == home),
 			cmp.Compare(a.Node, b.Node),
@@ -85,6 +108,8 @@ func Choose(s State, uncounted bool) Choice {
 			c.Why += fmt.Sprintf(", the highest; %s reaches %d of epoch %d", next.Node, next.offset, next.epoch)
 		case next.Node == r.Master:
 			c.Why += ", all that the old master has"
+		case next.Ineligible != "":
+			c.Why += fmt.Sprintf(", as %s has, of which one says: %s", next.Node, next.Ineligible)
 		case best.Priority != next.Priority:
 			c.Why += fmt.Sprintf(", as %s has, and priority %d before %d", next.Node, best.Priority, next.Priority)
 		case (best.Zone == home) != (next.Zone == home):
@@ -101,7 +126,6 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	r := s.Record
 	rep, ok := s.Nodes[name]
 	member := r.Eligible[name]
-	target := r.Election.Target
 	at, known := r.place(rep.Position)
 	if r.opening(rep.Position.ReplID) < 0 && s.ofMaster(name) {
 		// Its last opening did not reach the lineage, but nobody else has written since: it is the farthest.
@@ -116,12 +140,8 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return at, fmt.Sprintf("it is %s", rep.State)
 	case rep.HalfSynced:
 		return at, "a full resync was begun and not finished"
-	case rep.Ineligible != "":
-		return at, rep.Ineligible
 	case name == r.Master && rep.RunID != r.RunID && !uncounted:
 		return at, "it was restarted: this run is not the one that the record names"
-	case name != r.Master && member.Leaving:
-		return at, "it is leaving the group"
 	case name != r.Master && member.RunID == "" && !uncounted:
 		return at, "it has not caught up with the master since it joined"
 	case name != r.Master && member.RunID != rep.RunID && !uncounted:
@@ -135,8 +155,6 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return place{offset: rep.Position.Offset}, ""
 	case !known:
 		return at, "its data are of an unknown history"
-	case target != "" && name != target && name != r.Master:
-		return at, fmt.Sprintf("%s is wanted", target)
 	}
 	return at, ""
 }

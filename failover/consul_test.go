@@ -89,7 +89,7 @@ func (w *world) apply(a *simAgent, session int, act Action) bool {
 	case ReleaseLock:
 		return c.Leader == a.name && done(func() { c.Leader = "" })
 	case Create:
-		if !moves(0) || c.Record != nil {
+		if !moves(act.Index) {
 			return false
 		}
 		c.Order = nil

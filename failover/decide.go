@@ -12,13 +12,15 @@ func Decide(v *View) Decision {
 		d.wait("Consul has not answered yet")
 		v.withoutRecord(&d)
 	case r == nil && v.Highest > 0:
-		d.wait("the record is gone, and epoch %d was seen: nothing is done until an operator rules", v.Highest)
+		d.wait("ALARM: the record is gone, and epoch %d was seen: nothing is done until an operator rules (rescue record)", v.Highest)
 		v.withoutRecord(&d)
+		v.restore(&d)
 	case r == nil:
 		v.start(&d)
 	case r.Epoch < v.Highest:
-		d.wait("the record says epoch %d, and epoch %d was seen: nothing is done until an operator rules", r.Epoch, v.Highest)
+		d.wait("ALARM: the record says epoch %d, and epoch %d was seen: nothing is done until an operator rules (rescue record)", r.Epoch, v.Highest)
 		v.withoutRecord(&d)
+		v.restore(&d)
 	default:
 		v.act(&d)
 	}
@@ -52,6 +54,7 @@ func (v *View) withoutRecord(d *Decision) {
 		closing := until - freezeMargin(timeOf(fence))
 		if v.Now < closing {
 			d.wake(closing)
+			v.failsafe(d, n)
 			continue
 		}
 		v.freeze(d, n, 0, "there is no record to hold a lease by", until)

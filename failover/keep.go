@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,11 +19,16 @@ func (v *View) keep(d *Decision) {
 		v.Now >= v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence) {
 		return
 	}
+	if o := v.State.Order; o != nil && o.Refused == "" && (o.Kind == OrderBootstrap || o.Kind == OrderRecord) {
+		refused := *o
+		refused.Refused = fmt.Sprintf("the group has a record: %s is master of epoch %d", r.Master, r.Epoch)
+		d.do(RefuseOrder{Order: refused, Index: v.State.OrderIndex})
+	}
 	next := r.Clone()
 	var why []string
 	if n.State == StateFrozen {
 		if r.reopened(n.Position) {
-			next.Lineage = append(next.Lineage, Opening{r.Epoch, n.Position.ReplID, max(n.Position.Offset2, 0)})
+			next.Lineage = append(next.Lineage, opened(r.Epoch, n.Position))
 			d.do(Amend{Record: next, Index: v.State.RecordIndex, Why: fmt.Sprintf("epoch %d had opened at %d", r.Epoch, max(n.Position.Offset2, 0))})
 		}
 		return
@@ -30,20 +36,26 @@ func (v *View) keep(d *Decision) {
 	v.measure(d, n)
 	newest, _ := r.newest()
 	if r.opening(n.Position.ReplID) < 0 {
-		next.Lineage = append(next.Lineage, Opening{r.Epoch, n.Position.ReplID, max(n.Position.Offset2, 0)})
+		next.Lineage = append(next.Lineage, opened(r.Epoch, n.Position))
 		next.Lineage = next.Lineage[max(0, len(next.Lineage)-maxLineage):]
 		why = append(why, fmt.Sprintf("epoch %d opened at %d", r.Epoch, max(n.Position.Offset2, 0)))
 	} else if newest.Epoch == 0 && newest.ReplID == n.Position.ReplID && (n.Persisted || n.PersistFailed != "") {
 		// Adopted while open, and not closed since: the history that it brought is the first epoch's.
-		next.Lineage = append(next.Lineage, Opening{r.Epoch, newest.ReplID, newest.Offset})
+		next.Lineage = append(next.Lineage, Opening{Epoch: r.Epoch, ReplID: newest.ReplID, Offset: newest.Offset})
 		why = append(why, fmt.Sprintf("epoch %d goes on in the history it found", r.Epoch))
 	}
+	why = append(why, v.keepDurability(next)...)
 	why = append(why, v.enter(next)...)
 	why = append(why, v.countRuns(d, next, n)...)
 	why = append(why, v.grantSyncs(next)...)
 	if len(why) > 0 {
 		d.do(Amend{Record: next, Index: v.State.RecordIndex, Why: strings.Join(why, "; ")})
 	}
+}
+
+// opened is the opening that a master at this position is in.
+func opened(epoch uint64, p Position) Opening {
+	return Opening{Epoch: epoch, ReplID: p.ReplID, Offset: max(p.Offset2, 0), From: p.ReplID2}
 }
 
 // enter makes members of the nodes that reported and may join.
@@ -88,7 +100,13 @@ func (v *View) countRuns(d *Decision, next *Record, master *Local) (why []string
 		m, ok := next.Eligible[name]
 		rep := v.State.Nodes[name]
 		goal, noted := v.Memory.Reach[name]
-		if !ok || m.RunID == rep.RunID || rep.State != StateFollowing || rep.Epoch != next.Epoch ||
+		following := ok && rep.State == StateFollowing && rep.Epoch == next.Epoch
+		if following && m.RunID == rep.RunID && m.Deposed > 0 && rep.Position.ReplID == master.Position.ReplID {
+			m.Deposed = 0
+			next.Eligible[name] = m
+			why = append(why, name+" follows")
+		}
+		if !following || m.RunID == rep.RunID ||
 			!noted || goal.RunID != rep.RunID || goal.Offset < 0 || rep.Position.Offset < goal.Offset ||
 			rep.Position.ReplID != master.Position.ReplID {
 			continue
@@ -97,8 +115,7 @@ func (v *View) countRuns(d *Decision, next *Record, master *Local) (why []string
 			d.wake(sure)
 			continue
 		}
-		m.RunID, m.Syncing = rep.RunID, ""
-		next.Eligible[name] = m
+		next.Eligible[name] = Member{RunID: rep.RunID}
 		why = append(why, name+" has caught up")
 	}
 	return why
@@ -115,7 +132,8 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 		rep := v.State.Nodes[name]
 		synced := rep.State == StateFollowing && rep.Epoch == next.Epoch
 		// A run that has ended, or whose agent cannot tell, leaves its turn to somebody else.
-		if synced || rep.RunID != m.Syncing || rep.State == StateDead || rep.State == StateUnknown {
+		late := v.Now >= v.Memory.Turns[name].Since+turnFor && !rep.HalfSynced
+		if synced || late || rep.RunID != m.Syncing || rep.State == StateDead || rep.State == StateUnknown {
 			m.Syncing = ""
 			next.Eligible[name] = m
 			why = append(why, name+" gives its turn back")
@@ -126,14 +144,19 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 	if _, open := next.Open(); !open {
 		return why
 	}
-	for _, name := range v.nodeNames() {
+	waiting := v.nodeNames()
+	// Whoever had a turn and made nothing of it stands behind the others.
+	slices.SortStableFunc(waiting, func(a, b string) int {
+		return cmp.Compare(v.Memory.Turns[a].Missed, v.Memory.Turns[b].Missed)
+	})
+	for _, name := range waiting {
 		m, ok := next.Eligible[name]
 		rep := v.State.Nodes[name]
 		if running >= max(1, v.settings().ParallelSyncs) {
 			break
 		}
 		if !ok || m.Syncing != "" || rep.State != StateFrozen && rep.State != StateStray || next.resyncs(rep.Position) ||
-			rep.Epoch != next.Epoch {
+			rep.Epoch != next.Epoch || rep.Hold != "" {
 			continue
 		}
 		// What it has is discarded from now on, so it is not counted until it has caught up.

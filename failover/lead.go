@@ -18,7 +18,7 @@ func (v *View) lead(d *Decision) {
 		if need {
 			d.wait("cannot lead without a Consul session: %s", why)
 		}
-	case v.State.Leader == "" && need && v.State.Record.Phase == Steady && Count(v.State).Reached():
+	case v.State.Leader == "" && need && v.State.Record.Phase == Steady && v.down():
 		// The lock is taken with the commit, which rests on the very votes that were read.
 		turn := v.Memory.QuorumSeen + v.rank()*electAfter
 		if v.Now < turn {
@@ -51,13 +51,18 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 	switch {
 	case s.Record.Phase == Electing:
 		return true, fmt.Sprintf("a change of master is in progress: %s", s.Record.Election.Cause)
-	case v.unwanted():
-		return true, fmt.Sprintf("%s has priority 0 and another can take over", s.Record.Master)
-	case s.Order != nil && s.Order.Refused == "" && s.Order.Kind != OrderBootstrap:
+	case v.ordered():
 		return true, fmt.Sprintf("%s was ordered by %s", s.Order.Kind, s.Order.By)
+	case v.unwanted() != "":
+		return true, v.unwanted() + ", and another can take over"
 	case tally.Reached() && s.Settings != nil && s.Settings.Paused:
 		d.wait("%s is down by %s, but the group is paused", s.Record.Master, tally)
 		return false, "the group is paused"
+	case tally.Reached() && v.Now < v.cooldown(tally):
+		d.wake(v.cooldown(tally))
+		d.wait("%s is down by %s, but the last change of master, %s ago, was for the same kind of evidence: waiting until it has cooled down, "+
+			"for another kind, or for an operator", s.Record.Master, tally, (v.Now - v.Memory.EpochSeen).Round(time.Second))
+		return false, "the last change of master cools down"
 	case tally.Reached():
 		return true, fmt.Sprintf("%s is down by %s: %s", s.Record.Master, tally, tally.Cause)
 	}
@@ -113,10 +118,10 @@ func (v *View) elect(d *Decision) {
 	next.Election = e
 	order := uint64(0)
 	switch {
-	case tally.Reached() && !v.settings().Paused:
+	case v.down():
 		e.Kind, e.Evidence, e.Votes = ForFailure, tally.Evidence, tally.Down
 		e.Cause = fmt.Sprintf("%s: %s", tally.Evidence, tally.Cause)
-	case s.Order != nil && s.Order.Refused == "" && s.Order.Kind != OrderBootstrap:
+	case v.ordered():
 		if why := v.refuseOrder(); why != "" {
 			refused := *s.Order
 			refused.Refused = why
@@ -127,9 +132,12 @@ func (v *View) elect(d *Decision) {
 		if s.Order.Kind == OrderSwitchover {
 			e.Kind = ForSwitchover
 		}
+		if s.Order.AcceptLoss {
+			e.AcceptLoss = s.Order.By
+		}
 		e.Cause = fmt.Sprintf("%s ordered by %s", s.Order.Kind, s.Order.By)
-	case v.unwanted():
-		e.Kind, e.Cause = ForSwitchover, fmt.Sprintf("%s has priority 0", s.Record.Master)
+	case v.unwanted() != "":
+		e.Kind, e.Cause = ForSwitchover, v.unwanted()
 	default:
 		return // it leads only until the others follow
 	}
@@ -142,19 +150,46 @@ func (v *View) elect(d *Decision) {
 	d.do(Elect{Record: next, Index: s.RecordIndex, Votes: votes, Order: order})
 }
 
-// unwanted tells whether the master has priority 0, which does not stay master, and another node could take over.
-func (v *View) unwanted() bool {
+// down tells whether the master is to be replaced because a quorum says so.
+func (v *View) down() bool {
+	t := Count(v.State)
+	return t.Reached() && !v.settings().Paused && v.Now >= v.cooldown(t)
+}
+
+// cooldown is until when a quorum is not acted upon, because the last change of master was for the same kind of evidence:
+// masters that change places every few seconds help nobody. A server that is gone is not waited for.
+func (v *View) cooldown(t Tally) time.Duration {
+	r, wait := v.State.Record, timeOf(v.settings().Cooldown)
+	if t.Evidence == Gone || t.Evidence != r.Evidence || wait == 0 {
+		return 0
+	}
+	return v.Memory.EpochSeen + min(wait<<min(r.Repeats, 6), max(wait, maxCooldown))
+}
+
+// ordered tells whether an operator's order for a change of master waits.
+func (v *View) ordered() bool {
+	o := v.State.Order
+	return o != nil && o.Refused == "" && (o.Kind == OrderFailover || o.Kind == OrderSwitchover)
+}
+
+// unwanted says why the master should not stay it, because it has priority 0 or its operator says so, when another
+// node could take over; else it is empty. Handing over is tried less and less often while it comes to nothing.
+func (v *View) unwanted() string {
 	r := v.State.Record
 	rep, ok := v.State.Nodes[r.Master]
-	if !ok || rep.Priority != 0 || v.settings().Paused || v.Now < v.Memory.EpochSeen+settle {
-		return false
+	why := rep.Ineligible
+	if rep.Priority == 0 {
+		why = "it has priority 0"
+	}
+	if !ok || why == "" || v.settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
+		return ""
 	}
 	for name, other := range v.State.Nodes {
 		if other.Priority != 0 && v.unready(name) == "" {
-			return true
+			return r.Master + " should not be master: " + why
 		}
 	}
-	return false
+	return ""
 }
 
 // refuseOrder says why an operator's order cannot be carried out now.
@@ -166,6 +201,9 @@ func (v *View) refuseOrder() string {
 	}
 	if target == r.Master {
 		return fmt.Sprintf("%s is master already, since epoch %d", target, r.Epoch)
+	}
+	if s.Order.AcceptLoss {
+		return ""
 	}
 	if state := s.Nodes[r.Master].State; state != StateOpen {
 		return fmt.Sprintf("the master %s is %s, not open", r.Master, state)
@@ -204,6 +242,10 @@ func (v *View) unready(name string) string {
 // conduct leads the attempt in progress to its commit.
 func (v *View) conduct(d *Decision) {
 	s, r := v.State, v.State.Record
+	if o := s.Order; o != nil && o.Refused == "" && o.AcceptLoss && r.Election.AcceptLoss == "" {
+		d.do(v.overrule(o))
+		return
+	}
 	fenced, how, until := v.fencing()
 	if !fenced && v.Now >= until {
 		d.do(v.callOff())
@@ -221,7 +263,7 @@ func (v *View) conduct(d *Decision) {
 		d.wait("waiting for the reports of %s", strings.Join(missing, ", "))
 		return
 	}
-	if choice.Node == "" {
+	if choice.Node == "" && r.needs() == 0 {
 		deadline := v.Memory.Seen + time.Duration(r.Election.Deadline)
 		if away := v.away(); len(away) > 0 && v.Now < deadline {
 			d.wake(deadline)
@@ -232,9 +274,21 @@ func (v *View) conduct(d *Decision) {
 	}
 	if choice.Node == "" {
 		d.wait("nobody can be chosen: %s", refusals(choice))
+		if r.needs() > 0 {
+			d.wait("an operator may accept the loss of writes: consul-redis-sentinel failover GROUP -accept-data-loss")
+		}
 		return
 	}
 	d.do(v.commit(choice, how))
+}
+
+// overrule begins another attempt of the election in progress, without the record's durability.
+func (v *View) overrule(o *Order) Elect {
+	next := v.State.Record.Clone()
+	next.Election.AcceptLoss, next.Election.OrderID = o.By, o.ID
+	next.Election.Target, next.Election.Leader = o.Target, v.Agent
+	next.Election.Cause += "; " + o.By + " accepts the loss of writes"
+	return Elect{Record: next, Index: v.State.RecordIndex, Order: v.State.OrderIndex}
 }
 
 // callOff ends a planned change to which the master's agent said nothing: the record names the same run of the same
@@ -289,13 +343,19 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	next := r.Clone()
 	next.Epoch, next.Phase, next.Election, next.Since = r.Epoch+1, Steady, nil, v.Wall
 	next.Master, next.RunID, next.Address = chosen.Node, chosen.RunID, chosen.Address
+	again := r.Evidence == r.Election.Evidence && (r.Election.Kind == ForFailure || choice.Node == r.Master)
+	if next.Evidence = r.Election.Evidence; again {
+		next.Repeats = r.Repeats + 1
+	} else {
+		next.Repeats = 0
+	}
 	for name, m := range next.Eligible {
 		m.Syncing = ""
 		next.Eligible[name] = m
 	}
 	if choice.Node != r.Master {
 		delete(next.Eligible, choice.Node)
-		next.Eligible[r.Master] = Member{RunID: r.RunID}
+		next.Eligible[r.Master] = Member{RunID: r.RunID, Deposed: next.Epoch}
 	}
 	lost := int64(-1)
 	if old := s.Nodes[r.Master]; old.Attempt == s.RecordIndex && old.State == StateFrozen && old.RunID == r.RunID {

@@ -18,6 +18,7 @@ func (v *View) Note() {
 		v.Highest = max(v.Highest, r.Epoch)
 		v.noteElection(m)
 		v.noteReach(m)
+		v.noteTurns(m)
 	}
 	v.noteFreezes(m)
 	switch {
@@ -53,6 +54,27 @@ func (v *View) noteElection(m *Memory) {
 	case m.QuorumSeen == 0:
 		m.QuorumSeen = v.Now
 	}
+}
+
+// noteTurns notes, for the master's agent, since when each member has its turn for a full resync, and who let one pass.
+func (v *View) noteTurns(m *Memory) {
+	turns := make(map[string]Turn)
+	for name, member := range v.State.Record.Eligible {
+		t := m.Turns[name]
+		switch {
+		case member.Syncing == "":
+			if late := t.Since + turnFor; t.RunID != "" && v.Now >= late {
+				t.Missed = v.Now
+			}
+			t.RunID = ""
+		case member.Syncing != t.RunID:
+			t.RunID, t.Since = member.Syncing, v.Now
+		case v.State.Nodes[name].HalfSynced:
+			t.Since = v.Now // it is at it
+		}
+		turns[name] = t
+	}
+	m.Turns = turns
 }
 
 // noteReach notes, for the master's agent, which offset each member has to reach that is not counted yet.

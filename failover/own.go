@@ -50,16 +50,41 @@ func (v *View) serve(d *Decision, n *Local) {
 		return
 	}
 	d.wake(closing)
+	if n.State == StateOpen || n.MaybeOpen {
+		v.failsafe(d, n)
+	}
 	switch {
 	case !n.Known:
 		d.wait("%s is master; its driver or server does not answer", n.Name)
 	case !n.Persisted && n.PersistFailed == "":
 		d.do(Persist{n.Name})
-	case n.State != StateOpen && r.reopened(n.Position):
+	case n.State == StateOpen:
+	case r.reopened(n.Position):
 		d.wait("%s opens again when its last opening is in the record", n.Name)
-	case n.State != StateOpen:
+	case v.Now >= v.Lease.Begun+fence-freezeMargin(fence):
+		// Promises keep open what is open; to open again takes a read.
+		d.do(Confirm{})
+		d.wait("%s opens again when Consul confirms the record", n.Name)
+	case v.otherOpen(n.Name) != "":
+		d.wait("%s opens when %s is frozen", n.Name, v.otherOpen(n.Name))
+	default:
+		if until, waits := v.promised(); waits {
+			d.wake(until)
+			d.wait("%s opens when what this agent promised to the master before it has ended", n.Name)
+			return
+		}
 		d.do(OpenServer{Node: n.Name, RunID: n.RunID, Epoch: r.Epoch})
 	}
+}
+
+// otherOpen names another node of this agent that may be open.
+func (v *View) otherOpen(name string) string {
+	for _, n := range v.Local {
+		if n.Name != name && n.MaybeOpen && !n.Dead {
+			return n.Name
+		}
+	}
+	return ""
 }
 
 // stand freezes a node for an attempt. A replica that is still connected first takes what the old master has.
@@ -140,7 +165,8 @@ func (v *View) caughtUp(p Position) bool {
 		if name == r.Master {
 			continue
 		}
-		if _, refused := admit(v.State, name, false); refused == "" && rep.Position.Offset >= p.Offset {
+		wanted := r.Election.Target == "" || r.Election.Target == name
+		if _, refused := admit(v.State, name, false); refused == "" && wanted && rep.Position.Offset >= p.Offset {
 			return true
 		}
 	}
@@ -209,6 +235,8 @@ func (v *View) follow(d *Decision, n *Local) {
 		d.wait("%s: %s", n.Name, v.notMember(n))
 	case r.resyncs(n.Position):
 		d.do(Follow{Node: n.Name, Master: r.Address, Why: fmt.Sprintf("epoch %d, partial resync", r.Epoch)})
+	case r.hold(n) != "":
+		v.rescue(d, n)
 	case member.Syncing == n.RunID:
 		d.do(Follow{Node: n.Name, Master: r.Address, Why: fmt.Sprintf("epoch %d, full resync", r.Epoch)})
 	default:

@@ -1,6 +1,9 @@
 package failover
 
-import "cmp"
+import (
+	"cmp"
+	"math"
+)
 
 // place is a position in the group's own history: how far a data set reaches into which epoch.
 type place struct {
@@ -50,10 +53,34 @@ func (r *Record) knows(p Position) bool { return r.opening(p.ReplID) >= 0 || r.o
 // resyncs tells whether a server at this position can be expected to continue from the master by a partial
 // resync: it is in the master's present history, or in the one before and not beyond where they part.
 func (r *Record) resyncs(p Position) bool {
-	n := len(r.Lineage)
-	if n == 0 || p.ReplID == "" {
+	newest, ok := r.newest()
+	if !ok || p.ReplID == "" {
 		return false
 	}
-	newest := r.Lineage[n-1]
-	return p.ReplID == newest.ReplID || n > 1 && p.ReplID == r.Lineage[n-2].ReplID && p.Offset <= newest.Offset
+	return p.ReplID == newest.ReplID || p.ReplID == r.parent(len(r.Lineage)-1) && p.Offset <= newest.Offset
+}
+
+// parent is the replication id that an opening of the lineage goes on from; empty when that is not known.
+func (r *Record) parent(i int) string {
+	if from := r.Lineage[i].From; from != "" || i == 0 {
+		return from
+	}
+	return r.Lineage[i-1].ReplID // written before openings said so
+}
+
+// present is the group's history: for each replication id of it, up to which offset it is part of it.
+func (r *Record) present() map[string]int64 {
+	ends, end := map[string]int64{}, int64(math.MaxInt64)
+	for i := len(r.Lineage) - 1; i >= 0; {
+		o := r.Lineage[i]
+		if _, seen := ends[o.ReplID]; !seen {
+			ends[o.ReplID] = end
+		}
+		end = min(end, o.Offset)
+		before := r.parent(i)
+		for i--; i >= 0 && r.Lineage[i].ReplID != before; i-- {
+			continue // an opening that nobody went on from
+		}
+	}
+	return ends
 }

@@ -33,7 +33,7 @@ func sampleRecord() *Record {
 	return &Record{
 		Epoch: 3, Phase: Electing, Master: "a", RunID: "run-a", Address: "a", Durability: "none",
 		Eligible: map[string]Member{"b": {RunID: "run-b"}, "c": {RunID: "run-c"}},
-		Lineage:  []Opening{{1, "r1", 0}, {2, "r2", 100}, {3, "r3", 200}},
+		Lineage:  []Opening{{Epoch: 1, ReplID: "r1"}, {Epoch: 2, ReplID: "r2", Offset: 100}, {Epoch: 3, ReplID: "r3", Offset: 200}},
 		Election: &Election{Kind: ForFailure, Evidence: Gone, Cause: "gone", Deadline: Duration(30 * time.Second)},
 	}
 }
@@ -126,8 +126,7 @@ func TestChoose(t *testing.T) {
 		{"never reported", func(s *State) { delete(s.Nodes, "b") }, false, "c", "b: it has never reported"},
 		{"loading", func(s *State) { alter(s, "b", func(r *Report) { r.State = StateLoading }) }, false, "c", "b: it is loading"},
 		{"half a resync", func(s *State) { alter(s, "b", func(r *Report) { r.HalfSynced = true }) }, false, "c", "b: a full resync was begun"},
-		{"unwanted by its operator", func(s *State) { alter(s, "b", func(r *Report) { r.Ineligible = "it is in maintenance" }) }, false, "c", "b: it is in maintenance"},
-		{"leaving", func(s *State) { s.Record.Eligible["b"] = Member{RunID: "run-b", Leaving: true} }, false, "c", "b: it is leaving the group"},
+		{"unwanted by its operator", func(s *State) { alter(s, "b", func(r *Report) { r.Ineligible = "it is in maintenance" }) }, false, "c", "of which one says: it is in maintenance"},
 		{"not counted", func(s *State) { s.Record.Eligible["b"] = Member{} }, false, "c", "b: it has not caught up"},
 		{"another run than the one counted", func(s *State) { s.Record.Eligible["b"] = Member{RunID: "old"} }, false, "c", "b: it was restarted"},
 		{"unknown history", func(s *State) { alter(s, "b", func(r *Report) { r.Position.ReplID = "x" }) }, false, "c", "b: its data are of an unknown history"},

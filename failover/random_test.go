@@ -54,12 +54,20 @@ func history(seed uint64) (*world, error) {
 		}
 		w.write()
 		w.tick()
+		w.wait()
 		if err := seen.look(w); err != nil {
 			return w, err
 		}
 	}
 	w.mendAll()
+	overruled := w.now + time.Minute
 	for end := w.now + 2*time.Minute; w.now < end; w.tick() {
+		if w.now >= overruled && w.tooFew() {
+			// So many have lost their count that durability forbids every choice: that is its promise, and an operator's to waive.
+			w.note("ORDER: a failover that accepts the loss of writes")
+			w.acked, w.index, overruled = nil, w.index+1, w.now+5*time.Minute
+			w.consul.Order, w.consul.OrderIndex = &Order{ID: "2", Kind: OrderFailover, AcceptLoss: true, By: "an operator"}, w.index
+		}
 		if err := seen.look(w); err != nil {
 			return w, err
 		}
@@ -82,6 +90,17 @@ func history(seed uint64) (*world, error) {
 	return w, fmt.Errorf("not whole in the end: %w", w.whole())
 }
 
+// tooFew tells whether fewer members are counted than durability asks for, and the run of the old master has ended.
+func (w *world) tooFew() bool {
+	r, counted := w.consul.Record, 0
+	for name, m := range r.Eligible {
+		if s := w.servers[name]; s.alive && m.RunID == s.run {
+			counted++
+		}
+	}
+	return r.Phase == Electing && w.servers[r.Master].run != r.RunID && counted < r.needs()
+}
+
 // ruined tells whether an operator has to rule: no run that counts is left, and what the servers hold are halves of full
 // resyncs, or histories of which the record knows nothing.
 func (w *world) ruined() bool {
@@ -99,6 +118,7 @@ func (w *world) ruined() bool {
 // impede makes a world less than ideal, each in a way of its own.
 func (w *world) impede(r *rand.Rand) {
 	s := w.consul.Settings
+	s.Durability = []string{"none", "none", "wait:1", "wait:2"}[r.IntN(4)]
 	s.ParallelSyncs = 1 + r.IntN(2)
 	s.FenceAfter = Duration([]time.Duration{500, 1000, 3000}[r.IntN(3)] * time.Millisecond)
 	s.DownAfter = Duration([]time.Duration{100, 300, 1000}[r.IntN(3)] * time.Millisecond)

@@ -38,13 +38,18 @@ type Record struct {
 	// Eligible is the membership of the group: every node other than the master whose acknowledgement a
 	// WAIT may have counted.
 	Eligible map[string]Member `json:"eligible"`
-	// Durability is "none" or "wait:k".
+	// Durability is DurabilityNone or "wait:k": no write that k replicas had acknowledged is lost in a change of
+	// master. It follows Settings.Durability as soon as that is safe.
 	Durability string `json:"durability"`
 	// Lineage says, for each opening of a master, from which offset on its replication id holds. The
 	// newest stands last.
 	Lineage []Opening `json:"lineage"`
 	// Election is set while Phase is Electing.
 	Election *Election `json:"election,omitempty"`
+	// Evidence is what the last change of master rested on, empty for an order. Repeats is how many changes in a row
+	// before it rested on the same.
+	Evidence Evidence `json:"evidence,omitempty"`
+	Repeats  int      `json:"repeats,omitempty"`
 	// Since is the wall-clock time of the last change of phase, for people to read. No decision uses it.
 	Since time.Time `json:"since"`
 }
@@ -56,8 +61,9 @@ type Member struct {
 	RunID string `json:"run_id,omitempty"`
 	// Syncing is the run that may begin a full resync now; parallel_syncs bounds how many have one.
 	Syncing string `json:"syncing,omitempty"`
-	// Leaving marks a node that is on its way out.
-	Leaving bool `json:"leaving,omitempty"`
+	// Deposed is the epoch at whose beginning the node ceased to be master; 0 once it has followed another since. It
+	// may hold writes that nobody else has.
+	Deposed uint64 `json:"deposed,omitempty"`
 }
 
 // Opening is the start of one replication id: the server of Epoch's master was opened at Offset and has
@@ -66,6 +72,8 @@ type Opening struct {
 	Epoch  uint64 `json:"epoch"`
 	ReplID string `json:"replid"`
 	Offset int64  `json:"offset"`
+	// From is the replication id that it goes on from; not always that of the entry before.
+	From string `json:"from,omitempty"`
 }
 
 // ElectionKind tells why masters are being changed.
@@ -96,6 +104,9 @@ type Election struct {
 	Deadline Duration `json:"deadline"`
 	// OrderID is the operator's order that this election serves.
 	OrderID string `json:"order_id,omitempty"`
+	// AcceptLoss is the name of the operator who accepts the loss of writes that the record's durability would
+	// keep; empty when nobody does.
+	AcceptLoss string `json:"accept_loss,omitempty"`
 }
 
 // Open returns the newest opening of the record's epoch, and false while its master has not opened yet.
@@ -161,6 +172,9 @@ func (r *Record) check() error {
 		return fmt.Errorf("phase is %q, want %q or %q", r.Phase, Steady, Electing)
 	case (r.Phase == Electing) != (r.Election != nil):
 		return fmt.Errorf("phase is %q and election is %v", r.Phase, r.Election)
+	}
+	if _, err := ParseDurability(r.Durability); err != nil {
+		return err
 	}
 	for i, o := range r.Lineage {
 		if o.Epoch > r.Epoch || o.ReplID == "" || (i > 0 && o.Epoch < r.Lineage[i-1].Epoch) {

@@ -24,6 +24,8 @@ type server struct {
 	syncing   time.Duration // when the full resync in progress ends; 0 while there is none
 	half      bool          // a full resync was begun and not finished: what it holds is no history's
 	stubborn  bool          // does not open
+	rescued   string        // the run whose data set was saved to a file
+	fresh     bool          // has not been attached since it was started
 	// queue are orders that wait in its buffers.
 	queue []order
 }
@@ -55,7 +57,7 @@ func (s *server) takesOrders() bool { return s.alive && !s.stopped && s.loading 
 func (w *world) boot(name string) {
 	s := w.servers[name]
 	w.runs++
-	*s = server{name: name, alive: true, run: fmt.Sprintf("run%d", w.runs), master: frozenAt, disk: s.disk,
+	*s = server{name: name, alive: true, fresh: true, run: fmt.Sprintf("run%d", w.runs), master: frozenAt, disk: s.disk,
 		persisted: s.persisted, fullSyncs: s.fullSyncs, stubborn: s.stubborn}
 	if s.disk == nil {
 		s.replid = w.newReplID()
@@ -97,6 +99,11 @@ func (w *world) openUp(s *server) {
 	}
 	s.replid2, s.offset2, s.replid = s.replid, s.offset(), w.newReplID()
 	s.open, s.master, s.linkUp = true, "", false
+	for _, id := range w.acked {
+		if _, there := slices.BinarySearch(s.data, id); !there {
+			w.broken = fmt.Errorf("G3: %s was opened without write %d, which WAIT had acknowledged", s.name, id)
+		}
+	}
 	for _, r := range w.inOrder {
 		if r.master == s.name {
 			r.linkUp = false // and it connects again, to the new history
@@ -137,8 +144,9 @@ func (w *world) attach(s, m *server) {
 		if s.replid != m.replid { // as Redis does on a partial resync into a new history
 			s.replid2, s.offset2, s.replid = s.replid, s.offset(), m.replid
 		}
-		s.linkUp = true
+		s.linkUp, s.fresh = true, false
 	case s.syncing == 0:
+		w.judgeDiscard(s, m)
 		s.fullSyncs++
 		s.syncing = w.now + w.syncTime()
 		fallthrough
@@ -147,6 +155,7 @@ func (w *world) attach(s, m *server) {
 			return
 		}
 		s.dataset, s.syncing, s.half, s.linkUp = *m.dataset.copy(), 0, false, true
+		s.fresh = false
 		return
 	}
 	if !slices.Equal(s.data, m.data[:min(len(s.data), len(m.data))]) || len(s.data) > len(m.data) {
@@ -173,6 +182,44 @@ func (w *world) write() {
 		if s.takesOrders() && s.open && !s.paused {
 			w.written++
 			s.data = append(s.data, w.written)
+		}
+	}
+}
+
+// wait acknowledges to clients what WAIT may: what so many replicas have as the record's durability says.
+func (w *world) wait() {
+	r := w.consul.Record
+	if r == nil {
+		return
+	}
+	k, _ := ParseDurability(r.Durability)
+	for _, m := range w.inOrder {
+		if !m.open || !m.takesOrders() || k == 0 || len(m.data) == 0 {
+			continue
+		}
+		last := m.data[len(m.data)-1]
+		have := 0
+		for _, s := range w.inOrder {
+			if s.master == m.name && s.linkUp && s.takesOrders() && !w.apart(s.name, m.name) && slices.Equal(s.data, m.data) {
+				have++
+			}
+		}
+		if n := len(w.acked); have >= k && (n == 0 || w.acked[n-1] < last) {
+			w.acked = append(w.acked, last)
+		}
+	}
+}
+
+// judgeDiscard looks at what a full resync is about to discard. What is lost with a run that ended, and what a run has
+// that was never master in its life, are not kept.
+func (w *world) judgeDiscard(s, m *server) {
+	if r := w.consul.Record; r == nil || s.fresh && r.Eligible[s.name].Deposed == 0 && !r.knows(s.position()) {
+		return // a replica that was restarted: what it is of is not known, and it was not master
+	}
+	for _, id := range s.data {
+		if _, there := slices.BinarySearch(m.data, id); !there && s.rescued != s.run && !s.half {
+			w.broken = fmt.Errorf("G7: a full resync of %s from %s discards write %d, and no file has it", s.name, m.name, id)
+			return
 		}
 	}
 }

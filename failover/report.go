@@ -9,6 +9,11 @@ func reportOf(v *View, n *Local) Report {
 		HalfSynced: n.HalfSynced, Ineligible: n.Ineligible, At: v.Wall,
 	}
 	r := v.State.Record
+	if r == nil || r.Epoch < v.Highest {
+		rep.Highest = v.Highest
+	} else if r.Phase == Steady && r.Master != n.Name {
+		rep.Hold = r.hold(n)
+	}
 	switch {
 	case n.Dead:
 		rep.State = StateDead

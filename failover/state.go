@@ -110,8 +110,13 @@ type Report struct {
 	Keys int64 `json:"keys"`
 	// HalfSynced means that a full resync was begun and not finished: the data set is no history's.
 	HalfSynced bool `json:"half_synced,omitempty"`
-	// Ineligible says why the node must not be chosen, in words; empty when it may.
-	Ineligible string    `json:"ineligible,omitempty"`
+	// Ineligible says why the node should not be master, in words; empty when it may. It is chosen if it alone has
+	// the last bytes, and gives its place on.
+	Ineligible string `json:"ineligible,omitempty"`
+	// Hold says why the node must not begin a full resync now; empty when it may.
+	Hold string `json:"hold,omitempty"`
+	// Highest is the highest epoch its agent has seen, set while the record is lower or gone.
+	Highest uint64    `json:"highest,omitempty"`
 	At         time.Time `json:"at"`
 }
 
@@ -155,6 +160,11 @@ type Settings struct {
 	ParallelSyncs int `json:"parallel_syncs"`
 	// BootstrapExpect is how many nodes must have reported before the group is started.
 	BootstrapExpect int `json:"bootstrap_expect"`
+	// Durability is DurabilityNone or "wait:k".
+	Durability string `json:"durability,omitempty"`
+	// Cooldown is how long after a change of master another one for the same kind of evidence waits, unless the
+	// server is gone; it doubles with each repetition.
+	Cooldown Duration `json:"cooldown,omitempty"`
 	// Paused stops everything automatic; everything is still shown.
 	Paused bool `json:"paused,omitempty"`
 }
@@ -167,6 +177,8 @@ const (
 	OrderFailover OrderKind = "failover"
 	// OrderSwitchover: change masters, the present one handing over.
 	OrderSwitchover OrderKind = "switchover"
+	// OrderRecord: make a new record, with Target as master, after the record was lost or went back.
+	OrderRecord OrderKind = "record"
 	// OrderBootstrap: start a group whose nodes hold different data with Target as its master.
 	OrderBootstrap OrderKind = "bootstrap"
 )
@@ -176,6 +188,8 @@ type Order struct {
 	ID     string    `json:"id"`
 	Kind   OrderKind `json:"kind"`
 	Target string    `json:"target,omitempty"`
+	// AcceptLoss lets a failover lose writes that the record's durability would keep.
+	AcceptLoss bool `json:"accept_loss,omitempty"`
 	// By says who asked, for the history.
 	By string    `json:"by,omitempty"`
 	At time.Time `json:"at"`

@@ -31,6 +31,11 @@ const (
 	// freezeConfirm is how long the old master of a failure may take to confirm that it is frozen before
 	// it is killed. It takes half a millisecond when it runs at all.
 	freezeConfirm = 150 * time.Millisecond
+	// turnFor is how long a member may take to begin the full resync that it was given the turn for. Redis connects
+	// again every second; a disk that is slow to fork or save takes some more.
+	turnFor = 15 * time.Second
+	// maxCooldown is the longest that repeated failures of one kind hold the next change of master back.
+	maxCooldown = time.Minute
 	// settle is how long a master of priority 0 stays before its place is given on, so that the others
 	// can attach to it first.
 	settle = time.Second

@@ -28,6 +28,13 @@ type View struct {
 	Judgement Judgement
 	// Memory is what the agent remembers between two views.
 	Memory Memory
+	// Promise is until when this agent has promised that none of its nodes opens, 0 if never. One that started after
+	// an earlier process of it may have promised behaves as if it had.
+	Promise time.Duration
+	// MayElect is true from before this agent sends the commit of an election until its outcome is known.
+	MayElect bool
+	// Proposed are the members of every set that this agent, for the master, may have written in Epoch.
+	Proposed Proposed
 }
 
 // Lease is what a consistent read of the record gave. The right of a server to be open rests on it and on
@@ -37,6 +44,8 @@ type Lease struct {
 	Begun  time.Duration
 	Record *Record
 	Index  uint64
+	// Extended is when those promises were asked for that prolong it while Consul is away.
+	Extended time.Duration
 }
 
 // Until returns when the right of this run of a node to be open ends; 0 when it has none.
@@ -45,7 +54,7 @@ func (l Lease) Until(node, runID string, highest uint64, fenceAfter time.Duratio
 	if r == nil || r.Phase != Steady || r.Master != node || r.RunID != runID || r.Epoch < highest {
 		return 0
 	}
-	return l.Begun + fenceAfter
+	return max(l.Begun, l.Extended) + fenceAfter
 }
 
 // Judgement is what this agent makes of the master: the verdict it would vote for.
@@ -95,8 +104,10 @@ type Local struct {
 	Frozen *FrozenFor
 	// Paused is when and where writes were paused for an attempt.
 	Paused *PausedFor
-	// Ineligible says why an operator does not want it chosen (maintenance).
+	// Ineligible says why an operator does not want it to be master (maintenance).
 	Ineligible string
+	// RescuedRun is the run whose data set was saved; RescueFailed says why the last try came to nothing.
+	RescuedRun, RescueFailed string
 }
 
 // FrozenFor says that a server confirmed that it is frozen, for an attempt (0: for want of a lease).
@@ -133,6 +144,8 @@ type Memory struct {
 	FencedSeen time.Duration
 	// FreezeWanted is since when each own node may be open without a lease.
 	FreezeWanted map[string]time.Duration
+	// Turns are the turns for full resyncs that were handed out.
+	Turns map[string]Turn
 	// Reach is, for each member that is not counted, the run and the master's offset it has to reach.
 	Reach map[string]Reach
 }
@@ -144,6 +157,14 @@ type Reach struct {
 	Offset int64
 	// Since is when the member's report was first seen.
 	Since time.Duration
+}
+
+// Turn is a turn for a full resync that a member was given.
+type Turn struct {
+	RunID string
+	Since time.Duration
+	// Missed is when it was taken back because nothing came of it; 0 if it was not.
+	Missed time.Duration
 }
 
 // local returns the agent's own node of that name.
@@ -172,6 +193,8 @@ func DefaultSettings() Settings {
 		FenceAfter:      Duration(3 * time.Second),
 		FailoverTimeout: Duration(30 * time.Second),
 		ParallelSyncs:   1,
+		Durability:      DurabilityNone,
+		Cooldown:        Duration(10 * time.Second),
 	}
 }
 

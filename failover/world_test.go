@@ -27,6 +27,7 @@ type world struct {
 	foreign  map[string]bool
 	troubled time.Duration // when something was last stopped or cut off
 	spares   bool          // agents may not kill
+	acked    []int         // the writes that WAIT has acknowledged under the record's durability
 
 	// What makes a world less than ideal: an agent that takes no step in a tick, or does not read Consul in it; how long
 	// a message to or from Consul, or an order, travels; whether an answer of Consul is lost; how much of what is new a replica takes in a tick; how long
@@ -69,7 +70,7 @@ func (w *world) agent(name, node string) *simAgent {
 	a := &simAgent{name: name, node: node, prio: 100}
 	w.agents = append(w.agents, a)
 	w.startAgent(a)
-	info := AgentInfo{Agent: name}
+	info := AgentInfo{Agent: name, Address: name}
 	if node != "" {
 		info.Nodes = []string{node}
 	}
@@ -107,7 +108,7 @@ func (w *world) tick() {
 		if a.alive && (w.skip == nil || !w.skip(a)) {
 			w.step(a)
 		}
-		if w.reads(a) {
+		if !a.cut {
 			a.cutSince = 0
 		} else if a.cutSince == 0 {
 			a.cutSince = w.now

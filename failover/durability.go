@@ -1,0 +1,67 @@
+package failover
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// DurabilityNone promises nothing about single writes: the farthest replica is chosen among those that answer.
+const DurabilityNone = "none"
+
+// ParseDurability reads "none" or "wait:k" and returns k, 0 for none.
+func ParseDurability(s string) (int, error) {
+	if s == "" || s == DurabilityNone {
+		return 0, nil
+	}
+	number, ok := strings.CutPrefix(s, "wait:")
+	k, err := strconv.Atoi(number)
+	if !ok || err != nil || k < 1 || strconv.Itoa(k) != number {
+		return 0, fmt.Errorf("durability is %q, want \"none\" or \"wait:k\" where k is the number of replicas that WAIT asks for, 1 or more", s)
+	}
+	return k, nil
+}
+
+// waits is the k of "wait:k" that an election has to keep to, 0 if none.
+func (r *Record) waits() int {
+	if r.Election != nil && r.Election.AcceptLoss != "" {
+		return 0
+	}
+	k, _ := ParseDurability(r.Durability)
+	return k
+}
+
+// needs is how many of the members must have reported, counted and frozen, before one of them may be chosen: with R
+// members, any R-k+1 of them include one of any k that acknowledged a write. Fewer members than k never acknowledge one.
+func (r *Record) needs() int {
+	k := r.waits()
+	if k == 0 {
+		return 0
+	}
+	return max(0, len(r.Eligible)-k+1)
+}
+
+// keepDurability lets the record's durability follow the settings. To ask for less of WAIT needs more reports, which is safe
+// at once. To ask for more needs fewer: what was acknowledged until now may be on fewer members than that
+// relies on, so every member is counted anew, which takes it past all that was written before.
+func (v *View) keepDurability(next *Record) (why []string) {
+	want := v.settings().Durability
+	now, _ := ParseDurability(next.Durability)
+	k, err := ParseDurability(want)
+	if err != nil || k == now {
+		return nil
+	}
+	if now > 0 && k > now {
+		for _, m := range next.Eligible {
+			if m.RunID == "" {
+				return nil // while somebody is not counted, the group could lose nobody else
+			}
+		}
+		for name, m := range next.Eligible {
+			m.RunID = ""
+			next.Eligible[name] = m
+		}
+	}
+	next.Durability = want
+	return []string{fmt.Sprintf("durability is %s", want)}
+}

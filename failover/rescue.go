@@ -1,0 +1,58 @@
+package failover
+
+import "fmt"
+
+// beyond is how many bytes a position holds that are no part of the group's history; false when the lineage does not
+// know where they part.
+func (r *Record) beyond(p Position) (int64, bool) {
+	present := r.present()
+	common, replID := p.Offset, p.ReplID
+	if r.opening(replID) < 0 {
+		// An opening of its own that never reached the lineage: all since then is beyond.
+		common, replID = min(common, p.Offset2), p.ReplID2
+	}
+	for i := r.opening(replID); i >= 0; i = r.opening(replID) {
+		if end, ok := present[replID]; ok {
+			return p.Offset - min(common, end), true
+		}
+		// An opening that nobody went on from: all since then is beyond as well.
+		common, replID = min(common, r.Lineage[i].Offset), r.parent(i)
+	}
+	return 0, false
+}
+
+// hold says why a full resync must not discard what a node holds before it is saved to a file; empty when it may. What is
+// half of a resync is no history's, and a replica that was restarted has nothing of its own.
+func (r *Record) hold(n *Local) string {
+	bytes, known := r.beyond(n.Position)
+	switch member := r.Eligible[n.Name]; {
+	case n.Keys == 0 || n.HalfSynced || n.RescuedRun == n.RunID:
+		return ""
+	case known && bytes > 0:
+		return fmt.Sprintf("it has %d bytes that the group's history does not have", bytes)
+	case !known && (member.Deposed > 0 || member.RunID == n.RunID):
+		return fmt.Sprintf("how much of its data the group's history lacks is unknown: its replication id %s is not in the lineage",
+			n.Position.ReplID)
+	}
+	return ""
+}
+
+// rescue saves what the node holds; without a file there is no resync.
+func (v *View) rescue(d *Decision, n *Local) {
+	r := v.State.Record
+	why := r.hold(n)
+	if n.State != StateFrozen {
+		v.freeze(d, n, 0, "its data are to be saved first", 0)
+		return
+	}
+	bytes, known := r.beyond(n.Position)
+	if !known {
+		bytes = -1
+	}
+	d.do(Rescue{Node: n.Name, RunID: n.RunID, Epoch: max(r.Eligible[n.Name].Deposed, 1), Bytes: bytes, Why: why})
+	if n.RescueFailed != "" {
+		d.wait("%s is not resynced, because its data cannot be saved: %s; %s", n.Name, n.RescueFailed, why)
+		return
+	}
+	d.wait("%s saves its data first: %s", n.Name, why)
+}

@@ -1,0 +1,71 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// restore is what is done while the record cannot be trusted, because it is gone or older than one that was seen: all say
+// so and what they have, and an operator names the node whose data hold from now on. The new record's epoch is above
+// all that anybody has seen.
+func (v *View) restore(d *Decision) {
+	for i := range v.Local {
+		v.report(d, &v.Local[i])
+	}
+	o := v.State.Order
+	if o == nil || o.Kind != OrderRecord || o.Refused != "" || !v.Session {
+		return
+	}
+	switch {
+	case v.State.Leader == "":
+		d.do(AcquireLock{})
+	case !v.leads():
+		d.wait("agent %s makes the new record", v.State.Leader)
+	case v.StateBegun < v.Memory.LockSeen || v.Memory.LockSeen == 0:
+		d.do(Reread{"it holds the lock now"})
+	default:
+		r, why := v.restored(o.Target)
+		if r == nil {
+			refused := *o
+			refused.Refused = why
+			d.do(RefuseOrder{Order: refused, Index: v.State.OrderIndex})
+			return
+		}
+		d.do(Create{Record: r, Index: v.State.RecordIndex, Order: v.State.OrderIndex,
+			Why: fmt.Sprintf("ordered by %s, after the record was lost", o.By)})
+	}
+}
+
+// restored makes the record anew, or says why it cannot be made. Everybody else must be closed, by the word of its
+// own agent: a server that is open, perhaps by the promises of others, is the one to name.
+func (v *View) restored(target string) (*Record, string) {
+	s := v.State
+	chosen, ok := s.Nodes[target]
+	if !ok {
+		return nil, fmt.Sprintf("no node of this group is named %q; there are %s", target, strings.Join(v.nodeNames(), ", "))
+	}
+	if !slices.Contains([]NodeState{StateOpen, StateStray, StateFrozen, StateFollowing}, chosen.State) {
+		return nil, fmt.Sprintf("%s is %s", target, chosen.State)
+	}
+	epoch := v.Highest
+	var nodes []Report
+	for _, name := range v.nodeNames() {
+		rep := s.Nodes[name]
+		epoch = max(epoch, rep.Highest)
+		nodes = append(nodes, rep)
+		closed := []NodeState{StateFrozen, StateFollowing, StateSyncing, StateDead, StateLoading}
+		if name != target && !slices.Contains(closed, rep.State) {
+			return nil, fmt.Sprintf("%s is %s: stop it first, or name it", name, rep.State)
+		}
+	}
+	r := firstRecord(chosen, nodes)
+	r.Epoch, r.Since = epoch+1, v.Wall
+	for _, rep := range nodes {
+		if rep.Node != target {
+			// Whatever it has that the new master lacks is saved before it follows.
+			r.Eligible[rep.Node] = Member{Deposed: r.Epoch}
+		}
+	}
+	return r, ""
+}
