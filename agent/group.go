@@ -326,6 +326,8 @@ func differences(file, consul failover.Settings) (list []string) {
 	differ("fence_after", time.Duration(file.FenceAfter), time.Duration(consul.FenceAfter))
 	differ("failover_timeout", time.Duration(file.FailoverTimeout), time.Duration(consul.FailoverTimeout))
 	differ("parallel_syncs", file.ParallelSyncs, consul.ParallelSyncs)
+	differ("durability", file.Durability, consul.Durability)
+	differ("cooldown", time.Duration(file.Cooldown), time.Duration(consul.Cooldown))
 	differ("bootstrap_expect", file.BootstrapExpect, consul.BootstrapExpect)
 	return list
 }

@@ -42,6 +42,7 @@ func settingsOf(g config.Group) failover.Settings {
 		Quorum: g.Quorum, DownAfter: failover.Duration(g.DownAfter), BusyAfter: failover.Duration(g.BusyAfter),
 		FenceAfter: failover.Duration(g.FenceAfter), FailoverTimeout: failover.Duration(g.FailoverTimeout),
 		ParallelSyncs: g.ParallelSyncs, BootstrapExpect: g.BootstrapExpect,
+		Durability: g.Durability, Cooldown: failover.Duration(g.Cooldown),
 	}
 }
 

@@ -24,6 +24,12 @@ type Agent struct {
 	LogLevel      string
 	LogJSON       bool
 	OnAgentLoss   string
+	// Listen is "off" or "host:port"; empty when the agent has no node to take the host from.
+	Listen                    string
+	CAFile, CertFile, KeyFile string
+	RescueDir                 string
+	RescueKeep                time.Duration
+	DrainOnLeave              bool
 }
 
 // Consul is the block consul.
@@ -48,6 +54,8 @@ type Group struct {
 	FailoverTimeout time.Duration
 	ParallelSyncs   int
 	BootstrapExpect int
+	Durability      string
+	Cooldown        time.Duration
 	OnStuck         string
 	Service         string
 	Tags            []string
@@ -122,7 +130,7 @@ func (s Secret) Reveal() string { return string(s) }
 func Default() *Config {
 	name, _ := os.Hostname()
 	return &Config{
-		Agent:  Agent{Name: name, DataDir: "/var/lib/consul-redis-sentinel", LogLevel: "info", OnAgentLoss: "keep"},
+		Agent:  Agent{Name: name, DataDir: "/var/lib/consul-redis-sentinel", LogLevel: "info", OnAgentLoss: "keep", RescueKeep: 7 * 24 * time.Hour},
 		Consul: Consul{KVPrefix: "redis-sentinel/"},
 	}
 }
@@ -130,7 +138,7 @@ func Default() *Config {
 func defaultGroup(name string) Group {
 	return Group{
 		Name: name, DownAfter: 5 * time.Second, BusyAfter: 15 * time.Second, FenceAfter: 3 * time.Second,
-		FailoverTimeout: 30 * time.Second, ParallelSyncs: 1, OnStuck: "kill", Service: name,
+		FailoverTimeout: 30 * time.Second, ParallelSyncs: 1, Durability: "none", Cooldown: 10 * time.Second, OnStuck: "kill", Service: name,
 	}
 }
 

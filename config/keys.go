@@ -18,7 +18,15 @@ type key[T any] struct {
 
 var agentKeys = []key[Agent]{
 	{"name", "the host's name", "names the agent in votes, logs and Consul; unique among the agents", func(a *Agent) any { return &a.Name }},
-	{"data_dir", `"/var/lib/consul-redis-sentinel"`, "where the agent keeps the highest epochs that it has seen", func(a *Agent) any { return &a.DataDir }},
+	{"data_dir", `"/var/lib/consul-redis-sentinel"`, "where the agent keeps what must outlive it: the highest epochs that it has seen, the processes of its servers", func(a *Agent) any { return &a.DataDir }},
+	{"listen", "port 8799 of the first node's address", "where other agents ask this one for promises while Consul does not answer; \"off\" for nowhere, and the master freezes without Consul", func(a *Agent) any { return &a.Listen }},
+	{"ca_file", "none", "the authority that signed the agents' certificates; with it, agents speak TLS with each other", func(a *Agent) any { return &a.CAFile }},
+	{"cert_file", "none", "this agent's certificate, for the agents' port", func(a *Agent) any { return &a.CertFile }},
+	{"key_file", "none", "its key", func(a *Agent) any { return &a.KeyFile }},
+	{"rescue_dir", `data_dir + "/rescue"`, "where the data sets of deposed masters are saved that hold what the group does not have", func(a *Agent) any { return &a.RescueDir }},
+	{"rescue_keep", `"168h"`, "how long they are kept", func(a *Agent) any { return &a.RescueKeep }},
+	{"on_agent_loss", `"keep"`, `what becomes of a master whose agent is gone for fence_after: "keep" leaves it open, "freeze" has the driver freeze it`, func(a *Agent) any { return &a.OnAgentLoss }},
+	{"drain_on_leave", "false", "hand over the masters of this agent before it ends on SIGTERM", func(a *Agent) any { return &a.DrainOnLeave }},
 	{"log_level", `"info"`, "trace, debug, info, warn or error", func(a *Agent) any { return &a.LogLevel }},
 	{"log_json", "false", "log in JSON", func(a *Agent) any { return &a.LogJSON }},
 }
@@ -46,6 +54,8 @@ var groupKeys = []key[Group]{
 	{"failover_timeout", `"30s"`, "*shared* · how long one attempt to change masters waits for reports", func(g *Group) any { return &g.FailoverTimeout }},
 	{"parallel_syncs", "1", "*shared* · how many replicas may be in a full resync at a time", func(g *Group) any { return &g.ParallelSyncs }},
 	{"bootstrap_expect", "the quorum", "*shared* · how many nodes must have reported before the group is started for the first time", func(g *Group) any { return &g.BootstrapExpect }},
+	{"durability", `"none"`, `*shared* · "none", or "wait:k": no write that WAIT k acknowledged is lost in a change of master; it rather waits for replicas, or an operator`, func(g *Group) any { return &g.Durability }},
+	{"cooldown", `"10s"`, "*shared* · how long after a change of master the next one for the same kind of evidence waits, doubling with each; not for a server that is gone", func(g *Group) any { return &g.Cooldown }},
 	{"on_stuck", `"kill"`, `what is done with a master that does not confirm that it is frozen: "kill" its process, or "leave" it and its clients to their fate`, func(g *Group) any { return &g.OnStuck }},
 	{"service", "the group's name", "the Consul service of the nodes", func(g *Group) any { return &g.Service }},
 	{"tags", "[]", "further tags of that service", func(g *Group) any { return &g.Tags }},

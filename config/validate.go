@@ -29,6 +29,7 @@ func (l *loader) validate() {
 	for i := range c.Nodes {
 		l.validateNode(&c.Nodes[i], addresses)
 	}
+	l.validatePeers()
 	for i := range c.Drivers {
 		l.validateDriver(&c.Drivers[i])
 	}
@@ -52,6 +53,12 @@ func (l *loader) validateAgent() {
 	}
 	if c.Agent.DataDir == "" {
 		l.fail(at("agent", "data_dir"), "agent: data_dir", "is empty", "name a folder that outlives the agent")
+	}
+	if s := c.Agent.OnAgentLoss; s != "keep" && s != "freeze" {
+		l.fail(at("agent", "on_agent_loss"), "agent: on_agent_loss", fmt.Sprintf("%q is unknown", s), `write "keep" or "freeze"`)
+	}
+	if c.Agent.RescueDir == "" {
+		c.Agent.RescueDir = filepath.Join(c.Agent.DataDir, "rescue")
 	}
 	if s := c.Consul.Scheme; s != "" && s != "http" && s != "https" {
 		l.fail(at("consul", "scheme"), "consul: scheme", fmt.Sprintf("%q is no scheme", s), "write http or https")
@@ -79,6 +86,8 @@ func (l *loader) readable(p place, field, path string) {
 	}
 	_ = f.Close()
 }
+
+var durability = regexp.MustCompile(`^(none|wait:[1-9][0-9]*)$`)
 
 func (l *loader) validateGroup(g *Group, services map[string]string) {
 	field := fmt.Sprintf("group %q", g.Name)
@@ -108,6 +117,13 @@ func (l *loader) validateGroup(g *Group, services map[string]string) {
 	}
 	if g.FenceAfter < 200*time.Millisecond {
 		fail("fence_after", fmt.Sprintf("%s is too short to renew the lease before it ends", g.FenceAfter), "write 200ms or more, and more than your Consul servers need to elect a leader")
+	}
+	if g.FenceAfter < 2*time.Second {
+		l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: %s: fence_after: %s is shorter than Consul's servers often need to elect a leader: "+
+			"until they have, the master stays open only by the promises of all other agents", l.at(g.place, field+": fence_after"), field, g.FenceAfter))
+	}
+	if !durability.MatchString(g.Durability) {
+		fail("durability", fmt.Sprintf("%q is unknown", g.Durability), `write "none", or "wait:k" with the number of replicas that WAIT asks for, such as "wait:1"`)
 	}
 	if g.FailoverTimeout < time.Second {
 		fail("failover_timeout", fmt.Sprintf("%s leaves no time for an attempt", g.FailoverTimeout), "write 1s or more")
