@@ -20,10 +20,11 @@ var layers = map[string][]string{
 	"checks":   {},
 	"plugin":   {},
 	"config":   {},
+	"rescue":   {},
 	"catalog":  {"failover"},
 	"sentinel": {"failover"},
-	"agent":    {"failover", "checks", "plugin", "config", "catalog", "sentinel"},
-	"cmd":      {"failover", "checks", "plugin", "config", "catalog", "sentinel", "agent"},
+	"agent":    {"failover", "checks", "plugin", "config", "catalog", "sentinel", "rescue"},
+	"cmd":      {"failover", "checks", "plugin", "config", "catalog", "sentinel", "rescue", "agent"},
 	"examples": {"plugin"},
 }
 
