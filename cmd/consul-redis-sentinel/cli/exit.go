@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 
@@ -90,6 +91,10 @@ func noConsul(err error) bool {
 	var status api.StatusError
 	if errors.As(err, &status) {
 		return status.Code >= 500
+	}
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return false // its syscall.Errno would pass for a net.Error
 	}
 	var network net.Error
 	var request *url.Error

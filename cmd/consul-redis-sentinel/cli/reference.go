@@ -27,7 +27,8 @@ func Reference() string {
 }
 
 func describe(b *strings.Builder, cmd *cobra.Command) {
-	fmt.Fprintf(b, "\n### %s\n\n    consul-redis-sentinel %s\n\n", cmd.Name(), usageLine(cmd))
+	path := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+	fmt.Fprintf(b, "\n### %s\n\n    consul-redis-sentinel %s%s\n\n", path, strings.TrimSuffix(path, cmd.Name()), usageLine(cmd))
 	text := cmd.Long
 	if text == "" {
 		text = cmd.Short + "."
@@ -54,6 +55,9 @@ func describe(b *strings.Builder, cmd *cobra.Command) {
 	}
 	if consul {
 		b.WriteString("\nIt takes the [flags of Consul](#how-consul-is-found).\n")
+	}
+	for _, sub := range cmd.Commands() {
+		describe(b, sub)
 	}
 }
 
