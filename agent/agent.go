@@ -72,6 +72,8 @@ type agent struct {
 	groups  []*group
 	byName  map[string]*group // by the name of a connected server
 	publish *publisher
+	rescues *rescues
+	peers   *peerPort
 }
 
 func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(context.Context, *config.Config) (*Parts, error)) (*agent, error) {
@@ -85,6 +87,8 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(con
 	}
 	a.leases = &leases{read: a.parts.Consul.ReadRecords, now: a.parts.Now, log: a.log, kick: make(chan struct{}, 1)}
 	a.publish = newPublisher(a.parts.Consul, a.log)
+	a.rescues = newRescues(cfg.Agent.RescueDir, cfg.Agent.RescueKeep)
+	a.peers = &peerPort{agent: a}
 	for _, gc := range cfg.Groups {
 		a.groups = append(a.groups, a.newGroup(gc))
 	}
@@ -97,9 +101,13 @@ func (a *agent) newGroup(gc config.Group) *group {
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
 		epochs: a.epochs, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
 		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
-		mine: settingsOf(gc),
+		mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)
+	if g.view.Highest > 0 {
+		// An agent before this one may have promised that no node here opens.
+		g.view.Promise = g.now() + 2*gc.FenceAfter
+	}
 	g.fenceAfter.Store(int64(gc.FenceAfter))
 	for _, nc := range a.cfg.Nodes {
 		if nc.Group != gc.Name {
@@ -135,6 +143,8 @@ func (a *agent) run(ctx context.Context) {
 		a.parts.Consul.Run(ctx, catalog.AgentSpec{Name: a.name, Version: a.version, OnSession: a.onSession(ctx)})
 	})
 	parts.Go(func() { a.leases.run(ctx) })
+	parts.Go(func() { a.prune(ctx) })
+	parts.Go(func() { a.peers.run(ctx) })
 	parts.Go(func() { a.publish.run(ctx, a.name, a.serviceIDs()) })
 	for _, g := range a.groups {
 		parts.Go(func() { g.run(ctx) })
@@ -186,6 +196,9 @@ func (g *group) observe(o plugin.Observation) {
 // introduce makes the agent known to a group, and writes the shared settings if it is the first.
 func (a *agent) introduce(ctx context.Context, g *group) {
 	info := failover.AgentInfo{Agent: a.name, Version: a.version, Nodes: g.nodeNames(), Since: time.Now().UTC()}
+	if listen := a.cfg.Agent.Listen; listen != "off" {
+		info.Address = listen
+	}
 	for ctx.Err() == nil {
 		err := a.makeKnown(ctx, g, info)
 		if err == nil {
@@ -212,7 +225,7 @@ func (a *agent) makeKnown(ctx context.Context, g *group, info failover.AgentInfo
 		}
 	}
 	known, ok := s.Agents[a.name]
-	if ok && known.Version == info.Version && slices.Equal(known.Nodes, info.Nodes) {
+	if ok && known.Version == info.Version && known.Address == info.Address && slices.Equal(known.Nodes, info.Nodes) {
 		return nil
 	}
 	return a.parts.Consul.PutAgent(ctx, g.name, info)

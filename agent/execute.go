@@ -29,7 +29,7 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		return
 	}
 	switch a.(type) {
-	case failover.Look, failover.Confirm, failover.PutReport:
+	case failover.Look, failover.Confirm, failover.PutReport, failover.AskPromises:
 		g.log.Debug(a.String())
 	default:
 		g.log.Info(a.String())
@@ -73,6 +73,10 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		})
 	case failover.Look:
 		g.order(ctx, key, a.Node, orderTimeout, g.look)
+	case failover.Rescue:
+		g.rescue(ctx, key, a)
+	case failover.AskPromises:
+		g.askPromises(ctx, key, a)
 	default:
 		g.commit(ctx, key, a)
 	}
@@ -115,6 +119,9 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(),
 		n.info.Position, n.info.Keys = f.Position, f.Keys
 		n.maybeOpen, n.paused = false, nil
 		n.halfSynced = n.halfSynced || f.SyncCutOff
+		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, time.Duration(g.settings().FenceAfter)) != 0 {
+			g.tellFrozen(ctx, n, a.Why)
+		}
 		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: position(f.Position), Keys: f.Keys}
 	}, err
 }
@@ -172,13 +179,26 @@ func (g *group) kill(ctx context.Context, key string, a failover.Kill) {
 
 // commit runs a write to Consul and takes in its outcome.
 func (g *group) commit(ctx context.Context, key string, a failover.Action) {
+	switch a := a.(type) {
+	case failover.Elect:
+		g.view.MayElect = true
+	case failover.Amend:
+		g.view.Propose(a.Record)
+	}
 	g.do(ctx, key, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		done, err := g.write(ctx, a)
 		switch {
 		case err == nil:
-			return done
+			return func() {
+				if _, elect := a.(failover.Elect); elect {
+					g.view.MayElect = false
+				}
+				if done != nil {
+					done()
+				}
+			}
 		case errors.Is(err, catalog.ErrConflict):
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
 		default:
@@ -214,7 +234,7 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	case failover.Reread:
 		return g.reread(ctx), nil
 	case failover.Create:
-		index, err := g.store.Create(ctx, g.name, a.Record, g.entry(a.Record))
+		index, err := g.store.Create(ctx, g.name, a.Record, a.Index, g.entry(a.Record))
 		if err == nil && a.Order != 0 {
 			err = g.store.DeleteOrder(ctx, g.name, a.Order)
 		}
@@ -236,6 +256,8 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 			g.committed(a.Record, index)
 			// That the compare-and-set went through says what a consistent read would say.
 			g.takeLease(failover.Lease{Begun: begun, Record: a.Record, Index: index})
+			// A read that was sent before this was known may have come before the commit.
+			g.leaseRead = g.now()
 			g.change = &change{history: a.History, committed: g.now()}
 		}, err
 	case failover.Amend:
@@ -257,7 +279,10 @@ func (g *group) reread(ctx context.Context) func() {
 		pauseAfterError(ctx)
 		return nil
 	}
-	return func() { g.take(s, begun) }
+	return func() {
+		g.view.MayElect = g.view.MayElect && g.running["record"]
+		g.take(s, begun)
+	}
 }
 
 // with and without return changed copies: the view's maps are shared with readers of the state.

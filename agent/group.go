@@ -13,6 +13,7 @@ import (
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/peers"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
@@ -48,6 +49,8 @@ type group struct {
 	// tagFree tells that no other node passes with the tag master; tagWaits says why that is not known.
 	tagFree  bool
 	tagWaits string
+	// leaseRead is since when no older consistent read counts.
+	leaseRead time.Duration
 	// stateIndex is the X-Consul-Index of the newest state; older answers are dropped.
 	stateIndex uint64
 	running    map[string]bool
@@ -57,6 +60,13 @@ type group struct {
 	// change is the change of master that this agent committed, until its history is complete.
 	change  *change
 	publish func(*group)
+	rescues *rescues
+	// told is what a master's agent said of it directly, because Consul did not answer it, and toldAt when. refused is why
+	// the last promises were not given.
+	told    peers.FrozenNotice
+	toldAt  time.Duration
+	refused string
+	peers   *peerPort
 }
 
 // tick is the longest a group goes without looking at everything, should no news arrive.
@@ -113,6 +123,9 @@ func (g *group) step(ctx context.Context) time.Duration {
 		if n.seen.Link == plugin.LinkGone && !n.dead {
 			n.dead = n.ended()
 		}
+		if v.Read {
+			n.inherit(v.State.Nodes[name])
+		}
 		v.Local = append(v.Local, n.local(v.State.Nodes[name]))
 	}
 	g.fenceAfter.Store(int64(g.settings().FenceAfter))
@@ -147,8 +160,10 @@ func (g *group) judge() time.Duration {
 	if mine && own.seen.Link == plugin.LinkGone && !own.dead {
 		wake = v.Now + time.Millisecond // the kernel closes a process's connections before it ends it
 	}
-	if v.Now < g.reportedAt+servingGrace {
-		wake = min(wake, g.reportedAt+servingGrace)
+	for _, since := range []time.Duration{g.reportedAt, g.toldAt} {
+		if v.Now < since+servingGrace {
+			wake = min(wake, since+servingGrace)
+		}
 	}
 	if grace := v.Memory.EpochSeen + servingGrace; grace > v.Now {
 		wake = min(wake, grace)
@@ -174,11 +189,15 @@ func (g *group) masterView() checks.MasterView {
 	v, r := &g.view, g.view.State.Record
 	o := g.masterSeen()
 	rep := v.State.Nodes[r.Master]
+	reportedFor := v.Now - g.reportedAt
+	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt {
+		rep.RunID, rep.State, rep.Epoch, reportedFor = t.RunID, failover.StateFrozen, t.Epoch, v.Now-g.toldAt
+	}
 	_, open := r.Open()
 	return checks.MasterView{
 		Link: checks.Link(o.Link), Cause: o.Cause, SilentFor: o.SilentFor, ObservedAgo: v.Now - g.masterSeenAt(),
 		DownAfter:     time.Duration(g.settings().DownAfter),
-		ReportedRunID: rep.RunID, ReportedState: string(rep.State), ReportedEpoch: rep.Epoch, ReportedFor: v.Now - g.reportedAt,
+		ReportedRunID: rep.RunID, ReportedState: string(rep.State), ReportedEpoch: rep.Epoch, ReportedFor: reportedFor,
 		RecordRunID: r.RunID, Epoch: r.Epoch, EpochSeenFor: v.Now - v.Memory.EpochSeen, NotOpened: !open, Grace: servingGrace,
 	}
 }
@@ -250,24 +269,54 @@ func (g *group) take(s failover.State, begun time.Duration) {
 
 // takeLease takes in what a consistent read of the record answered.
 func (g *group) takeLease(l failover.Lease) {
-	if l.Index < g.view.Lease.Index || l.Begun < g.view.Lease.Begun {
+	v := &g.view
+	switch {
+	case l.Begun < g.leaseRead:
+		return
+	case l.Index < v.Lease.Index:
+		g.wentBack(l)
+		return
+	case l.Record == nil || l.Record.Epoch < v.Highest:
+		// What cannot be trusted gives no lease, and takes none that has not ended.
+		if l.Index >= v.State.RecordIndex {
+			v.State.Record, v.State.RecordIndex = l.Record, l.Index
+		}
 		return
 	}
-	g.view.Lease = l
-	if l.Record != nil && l.Index > g.view.State.RecordIndex {
-		g.view.State.Record, g.view.State.RecordIndex = l.Record, l.Index
+	g.leaseRead, l.Extended = l.Begun, v.Lease.Extended
+	v.Lease = l
+	if l.Index > v.State.RecordIndex {
+		v.State.Record, v.State.RecordIndex = l.Record, l.Index
+		// An older answer to the watch must not bring the record before it back.
+		g.stateIndex = max(g.stateIndex, l.Index)
 		g.noteEpoch()
 	}
 }
 
+// wentBack takes in that Consul has an older record than one that it confirmed before, or none: a snapshot was restored, or
+// the record was deleted. Even in the same epoch it is not to be trusted, until an operator makes one of a higher epoch.
+func (g *group) wentBack(l failover.Lease) {
+	v := &g.view
+	g.log.Error("ALARM: Consul's record of the group went back or is gone", "had_index", v.Lease.Index, "index", l.Index)
+	if l.Record != nil && l.Record.Epoch >= v.Highest {
+		g.raise(l.Record.Epoch + 1)
+	}
+	v.State.Record, v.State.RecordIndex = l.Record, l.Index
+	v.Lease.Index = l.Index // said once
+	g.stateIndex = 0
+}
+
 func (g *group) noteEpoch() {
 	r := g.view.State.Record
-	if r == nil || r.Epoch <= g.view.Highest {
-		return
+	if r != nil && r.Epoch > g.view.Highest {
+		g.raise(r.Epoch)
 	}
-	g.view.Highest = r.Epoch
+}
+
+func (g *group) raise(epoch uint64) {
+	g.view.Highest = epoch
 	go func() {
-		if err := g.epochs.raise(g.name, r.Epoch); err != nil {
+		if err := g.epochs.raise(g.name, epoch); err != nil {
 			g.log.Error("cannot keep the highest epoch seen", "error", err)
 		}
 	}()

@@ -43,6 +43,12 @@ type node struct {
 	frozen        *failover.FrozenFor
 	paused        *failover.PausedFor
 	maintenance   string
+	// rescuedRun is the run whose data set was saved, rescued says where; rescueFailed is why the last try came to
+	// nothing, and rescueAfter when the next is due.
+	rescuedRun, rescued, rescueFailed string
+	rescueAfter                       time.Duration
+	// inherited is the run for which was taken over what an agent before this one knew.
+	inherited string
 }
 
 // observe takes in what the driver saw.
@@ -78,6 +84,9 @@ func (n *node) learn(info plugin.Info) {
 		n.proc = n.find(info.ProcessID)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
+	if info.Position.ReplID != n.info.Position.ReplID && !info.SyncInProgress {
+		n.halfSynced = false // the resync was finished: what it has is another history
+	}
 	n.info = info
 	switch {
 	case info.Open:
@@ -101,6 +110,7 @@ func (n *node) local(known failover.Report) failover.Local {
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
 		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil,
 		Frozen: n.frozen, Paused: n.paused, Ineligible: n.maintenance,
+		RescuedRun: n.rescuedRun, RescueFailed: n.rescueFailed,
 	}
 	if n.persistRun == n.info.RunID {
 		l.PersistFailed = n.persistFailed
@@ -114,6 +124,17 @@ func (n *node) local(known failover.Report) failover.Local {
 		l.Master = ""
 	}
 	return l
+}
+
+// inherit takes over what an agent before this one reported of the same run.
+func (n *node) inherit(known failover.Report) {
+	if n.info.RunID == "" || n.inherited == n.info.RunID {
+		return
+	}
+	n.inherited = n.info.RunID
+	if known.RunID == n.info.RunID && known.Position.ReplID == n.info.Position.ReplID && !n.info.LinkUp && !n.info.Open {
+		n.halfSynced = n.halfSynced || known.HalfSynced
+	}
 }
 
 func (n *node) state() failover.NodeState {

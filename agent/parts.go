@@ -8,6 +8,7 @@ import (
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/config"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/peers"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
@@ -23,6 +24,8 @@ type Parts struct {
 	Now func() time.Duration
 	// Process finds a living process of this machine, nil if there is none of that number.
 	Process func(pid int) Process
+	// Peers makes the way to other agents, whose requests handler answers. When nil, it is the port of the configuration.
+	Peers func(handler peers.Handler) Peers
 	// Close ends the drivers; the servers are left as they are.
 	Close func()
 }

@@ -17,6 +17,8 @@ type Consul interface {
 	WatchGroup(ctx context.Context, group string, each func(failover.State))
 	PutSettings(ctx context.Context, group string, s failover.Settings, index uint64) error
 	PutAgent(ctx context.Context, group string, a failover.AgentInfo) error
+	// PeerKey is the secret by which agents know each other.
+	PeerKey(ctx context.Context) ([]byte, error)
 }
 
 // registrar is what the publisher needs: the registrations on the Consul agent of this machine.
@@ -33,7 +35,7 @@ type store interface {
 	Session() string
 	ReadGroup(ctx context.Context, group string, consistent bool) (failover.State, error)
 
-	Create(ctx context.Context, group string, r *failover.Record, m catalog.MasterEntry) (uint64, error)
+	Create(ctx context.Context, group string, r *failover.Record, index uint64, m catalog.MasterEntry) (uint64, error)
 	Elect(ctx context.Context, group string, r *failover.Record, index uint64, on catalog.Grounds, m catalog.MasterEntry) (uint64, error)
 	Commit(ctx context.Context, group string, r *failover.Record, index uint64, m catalog.MasterEntry) (uint64, error)
 	Amend(ctx context.Context, group string, r *failover.Record, index uint64) (uint64, error)
@@ -47,5 +49,6 @@ type store interface {
 	DeleteOrder(ctx context.Context, group string, index uint64) error
 	// TagHolders names the services (by id) of that name that pass and have the tag.
 	TagHolders(ctx context.Context, service, tag string) ([]string, error)
+	PutRescued(ctx context.Context, group string, epoch uint64, r failover.Rescued) error
 	PutHistory(ctx context.Context, group string, h failover.History) error
 }

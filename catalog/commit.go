@@ -25,10 +25,10 @@ type MasterEntry struct {
 	Status, Output string
 }
 
-// Create writes a group's first record and the entry of its master, in one transaction. The lock must be held
-// and there must be no record; otherwise it is ErrConflict. It returns the record's index.
-func (c *Catalog) Create(ctx context.Context, group string, r *failover.Record, m MasterEntry) (uint64, error) {
-	return c.lead(ctx, "create record", group, r, 0, api.KVCheckSession, nil, m)
+// Create writes a group's first record and the entry of its master, in one transaction, over the record of index casIndex,
+// 0 if there must be none. The lock must be held; otherwise it is ErrConflict. It returns the record's index.
+func (c *Catalog) Create(ctx context.Context, group string, r *failover.Record, casIndex uint64, m MasterEntry) (uint64, error) {
+	return c.lead(ctx, "create record", group, r, casIndex, api.KVCheckSession, nil, m)
 }
 
 // Grounds are what an election rests on; it is not committed if any of it has changed since it was read.

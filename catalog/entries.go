@@ -73,10 +73,17 @@ func (c *Catalog) PutHistory(ctx context.Context, group string, h failover.Histo
 	}
 	ops := api.TxnOps{c.kvOp(api.KVTxnOp{Verb: api.KVSet, Key: k.history(h.Epoch), Value: value})}
 	if h.Epoch > historyKept {
-		ops = append(ops, c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: k.history(h.Epoch - historyKept)}))
+		ops = append(ops,
+			c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: k.history(h.Epoch - historyKept)}),
+			c.kvOp(api.KVTxnOp{Verb: api.KVDeleteTree, Key: k.rescues(h.Epoch - historyKept)}))
 	}
 	_, err = c.commit(ctx, what, k.history(h.Epoch), ops)
 	return err
+}
+
+// PutRescued writes that a data set was saved because of the change of master of an epoch.
+func (c *Catalog) PutRescued(ctx context.Context, group string, epoch uint64, r failover.Rescued) error {
+	return c.put(ctx, "note the rescued data of node "+r.Node, c.keys(group).rescues(epoch)+r.Node, r)
 }
 
 func (c *Catalog) put(ctx context.Context, what, key string, v any) error {

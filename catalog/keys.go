@@ -16,6 +16,7 @@ const (
 	dirNodes    = "nodes/"
 	dirAgents   = "agents/"
 	dirHistory  = "history/"
+	dirRescued  = "rescued/"
 )
 
 func (k keys) record() string            { return k.root + keyRecord }
@@ -27,5 +28,8 @@ func (k keys) node(node string) string   { return k.root + dirNodes + node }
 func (k keys) agent(agent string) string { return k.root + dirAgents + agent }
 func (k keys) history(epoch uint64) string {
 	return k.root + dirHistory + strconv.FormatUint(epoch, 10)
+}
+func (k keys) rescues(epoch uint64) string {
+	return k.root + dirRescued + strconv.FormatUint(epoch, 10) + "/"
 }
 func (k keys) histories() string { return k.root + dirHistory }

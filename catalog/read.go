@@ -128,9 +128,12 @@ func (c *Catalog) Groups(ctx context.Context) ([]string, error) {
 
 // History returns the last n changes of master that are kept, the newest first.
 func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.History, error) {
-	var pairs api.KVPairs
+	var pairs, saved api.KVPairs
+	k := c.keys(group)
 	err := c.read(ctx, "read history of group "+group, func(ctx context.Context, client *api.Client) (err error) {
-		pairs, _, err = client.KV().List(c.keys(group).histories(), queryOptions(ctx, false))
+		if pairs, _, err = client.KV().List(k.histories(), queryOptions(ctx, false)); err == nil {
+			saved, _, err = client.KV().List(k.root+dirRescued, queryOptions(ctx, false))
+		}
 		return err
 	})
 	if err != nil {
@@ -143,6 +146,12 @@ func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.
 		if err != nil {
 			broken = append(broken, &KeyError{p.Key, err})
 			continue
+		}
+		for _, s := range saved {
+			r, err := value[failover.Rescued](s)
+			if strings.HasPrefix(s.Key, k.rescues(h.Epoch)) && err == nil {
+				h.Rescued = append(h.Rescued, r)
+			}
 		}
 		list = append(list, h)
 	}

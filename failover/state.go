@@ -215,6 +215,21 @@ type History struct {
 	At    time.Time `json:"at"`
 	// NotReplicated is how many bytes of the old master's history the new one does not have; -1 is unknown.
 	NotReplicated int64 `json:"not_replicated"`
+	// Rescued are the data sets that were saved because they held what this change discarded. Each is written by the
+	// agent that saved it, when it did.
+	Rescued []Rescued `json:"rescued,omitempty"`
+}
+
+// Rescued is a data set that was saved to a file before a full resync discarded it.
+type Rescued struct {
+	Node  string `json:"node"`
+	RunID string `json:"run_id"`
+	Agent string `json:"agent"`
+	File  string `json:"file"`
+	// Bytes is how much of it the group's history does not have; -1 when that is not known.
+	Bytes int64     `json:"bytes"`
+	Why   string    `json:"why"`
+	At    time.Time `json:"at"`
 }
 
 // Candidate is a node that was looked at in a choice.

@@ -21,10 +21,11 @@ var layers = map[string][]string{
 	"plugin":   {},
 	"config":   {},
 	"rescue":   {},
+	"peers":    {},
 	"catalog":  {"failover"},
 	"sentinel": {"failover"},
-	"agent":    {"failover", "checks", "plugin", "config", "catalog", "sentinel", "rescue"},
-	"cmd":      {"failover", "checks", "plugin", "config", "catalog", "sentinel", "rescue", "agent"},
+	"agent":    {"failover", "checks", "plugin", "config", "catalog", "sentinel", "rescue", "peers"},
+	"cmd":      {"failover", "checks", "plugin", "config", "catalog", "sentinel", "rescue", "peers", "agent"},
 	"examples": {"plugin"},
 }
 

@@ -89,6 +89,9 @@ func printHistory(w io.Writer, h failover.History) {
 	case h.NotReplicated < 0:
 		row("discarded", "unknown")
 	}
+	for _, r := range h.Rescued {
+		row("rescued", fmt.Sprintf("%s: %s (%s, on the machine of agent %s)", r.Node, r.File, r.Why, r.Agent))
+	}
 	_ = t.Flush()
 }
 
