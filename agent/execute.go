@@ -139,7 +139,9 @@ func (g *group) persist(ctx context.Context, n *node, run string) (func(), error
 }
 
 func (g *group) pause(ctx context.Context, n *node, a failover.Pause) (func(), error) {
-	if err := n.drv.Pause(ctx, n.name, a.For); err != nil {
+	err := n.drv.Pause(ctx, n.name, a.For)
+	lagging := errors.Is(err, plugin.ErrLagging)
+	if err != nil && !lagging {
 		return nil, err
 	}
 	o, err := n.drv.Probe(ctx, n.server)
@@ -147,7 +149,8 @@ func (g *group) pause(ctx context.Context, n *node, a failover.Pause) (func(), e
 		err = plugin.ErrUnreachable
 	}
 	return func() {
-		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: position(o.Info.Position)}
+		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: position(o.Info.Position),
+			CaughtUp: !lagging && len(o.Info.Replicas) > 0}
 	}, err
 }
 
@@ -157,7 +160,7 @@ func (g *group) look(ctx context.Context, n *node) (func(), error) {
 	return func() {
 		if o.Info != nil && o.Info.RunID == n.info.RunID {
 			n.lookedAt = begun
-			n.info.Position = o.Info.Position
+			n.info.Position, n.info.LinkUp = o.Info.Position, o.Info.LinkUp
 		}
 	}, err
 }

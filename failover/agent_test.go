@@ -430,7 +430,7 @@ func (w *world) carryOut(a *simAgent, s *server, act Action, sent time.Duration)
 	case Pause:
 		s.paused = true
 		w.later(act.For, func() { s.paused = s.paused && s.run != run })
-		p := PausedFor{act.Attempt, run, w.now, Position{ReplID: s.replid, Offset: s.offset()}}
+		p := PausedFor{act.Attempt, run, w.now, Position{ReplID: s.replid, Offset: s.offset()}, w.allHave(s)}
 		answer = func() { p.Since = w.now; l.Paused = &p }
 	case Rescue:
 		s.rescued = run

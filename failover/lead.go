@@ -258,7 +258,7 @@ func (v *View) conduct(d *Decision) {
 	}
 	choice := Choose(s, false)
 	limit := v.Memory.FencedSeen + gatherFor
-	if missing := v.missing(); len(missing) > 0 && v.Now < limit {
+	if missing := v.missing(); len(missing) > 0 && v.Now < limit && !v.handedOver(choice, missing) {
 		d.wake(limit)
 		d.wait("waiting for the reports of %s", strings.Join(missing, ", "))
 		return
@@ -280,6 +280,20 @@ func (v *View) conduct(d *Decision) {
 		return
 	}
 	d.do(v.commit(choice, how))
+}
+
+// handedOver tells whether a choice stands whatever those say who have not reported: it has all that the old master
+// had, and none of them comes before it.
+func (v *View) handedOver(c Choice, missing []string) bool {
+	s, r := v.State, v.State.Record
+	old, chosen := s.Nodes[r.Master], s.Nodes[c.Node]
+	if c.Node == "" || c.Node == r.Master || old.Attempt != s.RecordIndex || old.RunID != r.RunID || old.State != StateFrozen ||
+		chosen.Position.Offset != old.Position.Offset || chosen.Ineligible != "" {
+		return false
+	}
+	return !slices.ContainsFunc(missing, func(name string) bool {
+		return name == r.Election.Target || r.Election.Target == "" && rank(s.Nodes[name].Priority) < rank(chosen.Priority)
+	})
 }
 
 // overrule begins another attempt of the election in progress, without the record's durability.

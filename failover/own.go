@@ -106,6 +106,9 @@ func (v *View) drains(d *Decision, n *Local) bool {
 	if r.Election.Kind != ForFailure {
 		limit = v.Memory.Seen + pauseFor + drainFor
 	}
+	if r.Election.Kind != ForFailure {
+		d.do(Look{n.Name}) // the link ends with the freeze of the master
+	}
 	if rep := v.State.Nodes[r.Master]; rep.Attempt == v.State.RecordIndex {
 		switch {
 		case rep.State == StateDead:
@@ -127,8 +130,8 @@ func (v *View) drains(d *Decision, n *Local) bool {
 	return true
 }
 
-// handOver is a living master's part in a planned change: hold writes back, wait until a replica reports that it
-// has everything, then freeze. When none gets there in time it freezes all the same, and the leader, who has
+// handOver is a living master's part in a planned change: hold writes back, wait until the replicas have acknowledged
+// everything, or one reports that it has, then freeze. When none gets there in time it freezes all the same, and the leader, who has
 // its position, calls the change off.
 func (v *View) handOver(d *Decision, n *Local) {
 	r, attempt := v.State.Record, v.State.RecordIndex
@@ -150,7 +153,7 @@ func (v *View) handOver(d *Decision, n *Local) {
 	if paused {
 		deadline = n.Paused.Since + pauseFor
 	}
-	if v.Now < deadline && !v.caughtUp(n.Paused.Position) {
+	if v.Now < deadline && !n.Paused.CaughtUp && !v.caughtUp(n.Paused.Position) {
 		d.wake(deadline)
 		d.wait("%s holds writes back until a replica has everything", n.Name)
 		return

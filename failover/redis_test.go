@@ -210,6 +210,19 @@ func (w *world) wait() {
 	}
 }
 
+// allHave tells whether there are replicas, and all that are attached have what their master has.
+func (w *world) allHave(m *server) bool {
+	n := 0
+	for _, s := range w.inOrder {
+		if s.master == m.name && s.linkUp {
+			if n++; len(s.data) < len(m.data) {
+				return false
+			}
+		}
+	}
+	return n > 0
+}
+
 // judgeDiscard looks at what a full resync is about to discard. What is lost with a run that ended, and what a run has
 // that was never master in its life, are not kept.
 func (w *world) judgeDiscard(s, m *server) {

@@ -39,7 +39,7 @@ func reportOf(v *View, n *Local) Report {
 	case n.Frozen != nil && n.Frozen.Attempt == attempt && n.Frozen.RunID == n.RunID && !n.MaybeOpen:
 		rep.Attempt, rep.State = attempt, StateFrozen
 		rep.Position, rep.Keys, rep.Master = n.Frozen.Position, n.Frozen.Keys, ""
-	case n.Paused != nil && n.Paused.Attempt == attempt && n.Paused.RunID == n.RunID && n.Known:
+	case n.Paused != nil && n.Paused.Attempt == attempt && n.Paused.RunID == n.RunID && n.Known && !n.Paused.CaughtUp:
 		rep.Attempt, rep.State, rep.Position = attempt, StatePaused, n.Paused.Position
 	}
 	return rep

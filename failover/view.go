@@ -124,6 +124,8 @@ type PausedFor struct {
 	RunID    string
 	Since    time.Duration
 	Position Position
+	// CaughtUp tells that every replica that was connected has acknowledged all that was written.
+	CaughtUp bool
 }
 
 // Memory is what an agent keeps of what it saw. Note updates it; it starts empty in a new process.

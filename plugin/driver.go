@@ -40,7 +40,10 @@ type Driver interface {
 	// the server starts frozen whenever it is started. An open server is interrupted for less than a
 	// millisecond, and has a new replication id afterwards.
 	Persist(ctx context.Context, server string) error
-	// Pause holds back writes of clients for at most d; Unpause ends it.
+	// Pause holds back writes of clients for at most d. It returns once every replica that is connected has
+	// acknowledged what was written before, or with ErrLagging when that takes too long; writes are held back all
+	// the same. Unpause ends it, and so does a Freeze, which then ends the links of replicas as well: they see at
+	// once that nothing more will come.
 	Pause(ctx context.Context, server string, d time.Duration) error
 	Unpause(ctx context.Context, server string) error
 	// EndClients ends the connections of normal and pub/sub clients and answers how many there were.
@@ -59,6 +62,8 @@ var (
 	ErrUnreachable = errors.New("server cannot be reached")
 	// ErrConfigNotWritable: the server cannot rewrite its configuration file.
 	ErrConfigNotWritable = errors.New("the server's configuration file cannot be rewritten")
+	// ErrLagging: writes are held back, and a replica has not acknowledged all that was written before.
+	ErrLagging = errors.New("a replica has not acknowledged all writes")
 	// ErrUnsupported: the driver lacks the capability.
 	ErrUnsupported = errors.New("the driver does not support this")
 )

@@ -24,6 +24,7 @@ var reasons = []struct {
 	{ErrUnknownServer, proto.Reason_REASON_UNKNOWN_SERVER, codes.NotFound},
 	{ErrOtherRun, proto.Reason_REASON_OTHER_RUN, codes.FailedPrecondition},
 	{ErrConfigNotWritable, proto.Reason_REASON_CONFIG_NOT_WRITABLE, codes.FailedPrecondition},
+	{ErrLagging, proto.Reason_REASON_LAGGING, codes.FailedPrecondition},
 	{ErrUnsupported, proto.Reason_REASON_UNSUPPORTED, codes.Unimplemented},
 	// Not codes.Unavailable, which gRPC itself uses when the driver's process is gone.
 	{ErrUnreachable, proto.Reason_REASON_UNREACHABLE, codes.Aborted},

@@ -41,6 +41,8 @@ const (
 	Reason_REASON_OTHER_RUN Reason = 2
 	// The server did not answer.
 	Reason_REASON_UNREACHABLE Reason = 3
+	// Writes are held back, and a replica has not acknowledged all that was written before.
+	Reason_REASON_LAGGING Reason = 6
 	// The server cannot rewrite its configuration file.
 	Reason_REASON_CONFIG_NOT_WRITABLE Reason = 4
 	// The driver lacks the capability.
@@ -54,6 +56,7 @@ var (
 		1: "REASON_UNKNOWN_SERVER",
 		2: "REASON_OTHER_RUN",
 		3: "REASON_UNREACHABLE",
+		6: "REASON_LAGGING",
 		4: "REASON_CONFIG_NOT_WRITABLE",
 		5: "REASON_UNSUPPORTED",
 	}
@@ -62,6 +65,7 @@ var (
 		"REASON_UNKNOWN_SERVER":      1,
 		"REASON_OTHER_RUN":           2,
 		"REASON_UNREACHABLE":         3,
+		"REASON_LAGGING":             6,
 		"REASON_CONFIG_NOT_WRITABLE": 4,
 		"REASON_UNSUPPORTED":         5,
 	}
@@ -2154,12 +2158,13 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\vSaveRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\x0e\n" +
-	"\fSaveResponse*\xa1\x01\n" +
+	"\fSaveResponse*\xb5\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REASON_UNKNOWN_SERVER\x10\x01\x12\x14\n" +
 	"\x10REASON_OTHER_RUN\x10\x02\x12\x16\n" +
-	"\x12REASON_UNREACHABLE\x10\x03\x12\x1e\n" +
+	"\x12REASON_UNREACHABLE\x10\x03\x12\x12\n" +
+	"\x0eREASON_LAGGING\x10\x06\x12\x1e\n" +
 	"\x1aREASON_CONFIG_NOT_WRITABLE\x10\x04\x12\x16\n" +
 	"\x12REASON_UNSUPPORTED\x10\x05*W\n" +
 	"\x04Link\x12\x10\n" +

@@ -74,7 +74,9 @@ type DriverClient interface {
 	// Persist makes the server's configuration file say frozen while its role stays what it is. An open server
 	// has a new replication id afterwards. CONFIG_NOT_WRITABLE when the file cannot be rewritten.
 	Persist(ctx context.Context, in *PersistRequest, opts ...grpc.CallOption) (*PersistResponse, error)
-	// Pause holds back writes of clients for at most a time.
+	// Pause holds back writes of clients for at most a time. It answers once every replica that is connected has acknowledged
+	// what was written before, or, with REASON_LAGGING, when that takes too long; writes are held back all the same. A Freeze
+	// that follows ends the pause, and the links of replicas: they see at once that nothing more will come.
 	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*PauseResponse, error)
 	// Unpause ends a pause. No pause is no error.
 	Unpause(ctx context.Context, in *UnpauseRequest, opts ...grpc.CallOption) (*UnpauseResponse, error)
@@ -262,7 +264,9 @@ type DriverServer interface {
 	// Persist makes the server's configuration file say frozen while its role stays what it is. An open server
 	// has a new replication id afterwards. CONFIG_NOT_WRITABLE when the file cannot be rewritten.
 	Persist(context.Context, *PersistRequest) (*PersistResponse, error)
-	// Pause holds back writes of clients for at most a time.
+	// Pause holds back writes of clients for at most a time. It answers once every replica that is connected has acknowledged
+	// what was written before, or, with REASON_LAGGING, when that takes too long; writes are held back all the same. A Freeze
+	// that follows ends the pause, and the links of replicas: they see at once that nothing more will come.
 	Pause(context.Context, *PauseRequest) (*PauseResponse, error)
 	// Unpause ends a pause. No pause is no error.
 	Unpause(context.Context, *UnpauseRequest) (*UnpauseResponse, error)

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ var (
 	toFrozen                  = command{"REPLICAOF", frozenHost, frozenPort}
 	toOpen                    = command{"REPLICAOF", "NO", "ONE"}
 	killNormal                = command{"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}
+	killReplicas              = command{"CLIENT", "KILL", "TYPE", "replica", "SKIPME", "yes"}
 	killPubSub                = command{"CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"}
 	infoServer                = command{"INFO", "server"}
 	infoReplication           = command{"INFO", "replication"}
@@ -49,8 +51,11 @@ func executed(replies []reply) ([]reply, error) {
 func (s *server) freeze(ctx context.Context) (plugin.Frozen, error) {
 	s.freezes.Add(1)
 	defer s.ordering()()
-	c, replies, err := s.ask(ctx, transaction(
-		infoReplication, toFrozen, infoServer, infoReplication, infoKeyspace, killNormal, killPubSub)...)
+	all := []command{infoReplication, toFrozen, infoServer, infoReplication, infoKeyspace, killNormal, killPubSub}
+	if s.paused.Load() {
+		all = append(all, killReplicas, command{"CLIENT", "UNPAUSE"})
+	}
+	c, replies, err := s.ask(ctx, transaction(all...)...)
 	if err != nil {
 		return plugin.Frozen{}, fmt.Errorf("freeze: %w", err)
 	}
@@ -79,9 +84,10 @@ func (s *server) freeze(ctx context.Context) (plugin.Frozen, error) {
 		RunID: server["run_id"], Position: after.position(), Keys: parseFields(results[4].text).keys(),
 		SyncCutOff: parseFields(results[0].text).flag("master_sync_in_progress"),
 	}
-	for _, killed := range results[5:] {
+	for _, killed := range results[5:min(7, len(results))] {
 		frozen.ClientsEnded += killed.count()
 	}
+	s.paused.Store(false)
 	return frozen, nil
 }
 
@@ -228,10 +234,36 @@ func (s *server) pause(ctx context.Context, length time.Duration) error {
 	if length < time.Millisecond {
 		return fmt.Errorf("pause: %v is less than a millisecond", length)
 	}
-	return s.simple(ctx, "pause", command{"CLIENT", "PAUSE", strconv.FormatInt(length.Milliseconds(), 10), "WRITE"})
+	c, replies, err := s.ask(ctx, infoReplication)
+	if err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	replicas, within := parseFields(replies[0].text)["connected_slaves"], min(length/4, acknowledgeWithin)
+	// WAIT asks the replicas for an acknowledgement at once, where they send one a second by themselves, but Redis does not
+	// ask in a pause. So it comes first: replicas that keep up have what little comes in between when the reply to the
+	// pause is here, because it is written to them before.
+	replies, err = s.order(ctx, c, command{"WAIT", cmp.Or(replicas, "0"), strconv.FormatInt(max(1, within.Milliseconds()), 10)},
+		command{"CLIENT", "PAUSE", strconv.FormatInt(length.Milliseconds(), 10), "WRITE"})
+	if err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	s.release(c)
+	if err := errors.Join(replies[0].err(), replies[1].err()); err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	s.paused.Store(true)
+	if n, _ := strconv.Atoi(replicas); replies[0].count() < n {
+		return fmt.Errorf("pause: %w: %d of %d have within %s", plugin.ErrLagging, replies[0].count(), n, within)
+	}
+	return nil
 }
 
+// acknowledgeWithin is how long replicas have to acknowledge what was written, before a pause. It takes about a
+// millisecond where nothing is wrong.
+const acknowledgeWithin = 100 * time.Millisecond
+
 func (s *server) unpause(ctx context.Context) error {
+	s.paused.Store(false)
 	return s.simple(ctx, "unpause", command{"CLIENT", "UNPAUSE"})
 }
 

@@ -30,6 +30,8 @@ type server struct {
 	roles sync.Mutex
 	// freezes counts the calls of Freeze: an order that was called before one is not given after it.
 	freezes atomic.Int64
+	// paused tells that writes were held back and neither unpaused nor frozen since.
+	paused atomic.Bool
 	// orders counts the beginnings and ends of orders: INFO asked before an order ended is out of date.
 	orders atomic.Int64
 

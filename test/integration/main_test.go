@@ -73,7 +73,7 @@ func startOnly(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 	t.Cleanup(func() {
 		for _, a := range s.Agents() {
 			log := a.Log()
-			if t.Failed() {
+			if t.Failed() || os.Getenv("LOGS") != "" {
 				t.Logf("log of %s:\n%s", a.Name, tail(log, 80))
 			}
 			if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
