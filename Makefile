@@ -68,14 +68,14 @@ bench: setup-demo build ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem $(ARGS) ./...
 
 .PHONY: generate
-generate: ## write again what is generated: the driver protocol's code and docs/cli.md
+generate: ## write again what is generated: the driver protocol's code, docs/cli.md and docs/doctor.md
 	@$(SETUP) protoc
 	@mkdir -p $(BIN)
 	go build -o $(BIN)/ tool
 	protoc -I . --plugin=$(BIN)/protoc-gen-go --plugin=$(BIN)/protoc-gen-go-grpc \
 		--go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative \
 		plugin/proto/driver.proto
-	go test $(MAIN)/cli -run TestReference -update
+	go test $(MAIN)/cli -run 'TestReference|TestDoctorPage' -update
 
 .PHONY: clean
 clean: ## remove what was built here (the servers in the cache stay: make clean-cache removes them)

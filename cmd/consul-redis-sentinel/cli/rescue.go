@@ -240,5 +240,8 @@ func (c *CLI) rescueStore(f rescueFlags) (*rescue.Store, error) {
 
 // rescueDir is where the agent of a configuration saves data sets.
 func rescueDir(cfg *config.Config) string {
-	return filepath.Join(cfg.Agent.DataDir, "rescue") // until there is rescue_dir: cfg.Agent.RescueDir
+	if cfg.Agent.RescueDir == "" { // not read from a file
+		return filepath.Join(cfg.Agent.DataDir, "rescue")
+	}
+	return cfg.Agent.RescueDir
 }
