@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -73,7 +74,7 @@ func TestDoctorWords(t *testing.T) {
 }
 
 func TestDoctorOfAnotherDriver(t *testing.T) {
-	s := sick{node: "  driver = \"other\"\n", top: "driver \"other\" {\n  command = [\"/bin/true\"]\n}\n"}
+	s := sick{node: "  driver = \"other\"\n", top: fmt.Sprintf("agent {\n  data_dir = %q\n}\ndriver \"other\" {\n  command = [\"/bin/true\"]\n}\n", t.TempDir())}
 	code, found := ask(t, s.config(t, sick{}.start(t)))
 	if f := found["reachable"]; code != ExitOK || f.Grade != gradeOK || !strings.Contains(f.What, `driver "other"`) || len(found) != len(machineChecks)+1 {
 		t.Errorf("exit code %d, %+v", code, found)
