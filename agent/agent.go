@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options) error {
 		parts = o.parts
 	}
 	for {
-		run, cancel := context.WithCancel(ctx)
+		run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		a, err := newAgent(run, o, cfg, parts)
 		if err != nil {
 			cancel()
@@ -50,6 +50,9 @@ func Run(ctx context.Context, o Options) error {
 		go func() { a.run(run); close(ended) }()
 		select {
 		case <-ctx.Done():
+			if cfg.Agent.DrainOnLeave {
+				a.drain(run)
+			}
 		case cfg = <-o.Reload:
 			o.Logger.Info("configuration reloaded")
 		}
@@ -106,7 +109,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)
 	if g.view.Highest > 0 {
 		// An agent before this one may have promised that no node here opens.
-		g.view.Promise = g.now() + 2*gc.FenceAfter
+		g.view.Started = g.now()
 	}
 	g.fenceAfter.Store(int64(gc.FenceAfter))
 	for _, nc := range a.cfg.Nodes {
@@ -144,6 +147,7 @@ func (a *agent) run(ctx context.Context) {
 	})
 	parts.Go(func() { a.leases.run(ctx) })
 	parts.Go(func() { a.prune(ctx) })
+	parts.Go(func() { a.watchMaintenance(ctx) })
 	parts.Go(func() { a.peers.run(ctx) })
 	parts.Go(func() { a.publish.run(ctx, a.name, a.serviceIDs()) })
 	for _, g := range a.groups {

@@ -119,7 +119,7 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(),
 		n.info.Position, n.info.Keys = f.Position, f.Keys
 		n.maybeOpen, n.paused = false, nil
 		n.halfSynced = n.halfSynced || f.SyncCutOff
-		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, time.Duration(g.settings().FenceAfter)) != 0 {
+		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, g.view.Fence()) != 0 {
 			g.tellFrozen(ctx, n, a.Why)
 		}
 		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: position(f.Position), Keys: f.Keys}

@@ -128,7 +128,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 		}
 		v.Local = append(v.Local, n.local(v.State.Nodes[name]))
 	}
-	g.fenceAfter.Store(int64(g.settings().FenceAfter))
+	g.fenceAfter.Store(int64(g.view.Fence()))
 	g.connectNodes(ctx)
 	g.watchMaster(ctx)
 	v.Note()

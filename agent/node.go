@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"reflect"
 	"time"
 
@@ -29,7 +30,7 @@ type node struct {
 	// info is the last that was known of the run, kept when the connection ends.
 	info plugin.Info
 	proc Process // nil while it is not known
-	find func(pid int) Process
+	find func(pid int, ranFor time.Duration) Process
 	dead bool
 	// cpuAtSilence is the processor time of the process when it was last heard.
 	cpuAtSilence time.Duration
@@ -42,7 +43,8 @@ type node struct {
 	persistRun    string // the run for which persistFailed holds
 	frozen        *failover.FrozenFor
 	paused        *failover.PausedFor
-	maintenance   string
+	// maintenance and leaving say why it should not be master; empty when it may.
+	maintenance, leaving string
 	// rescuedRun is the run whose data set was saved, rescued says where; rescueFailed is why the last try came to
 	// nothing, and rescueAfter when the next is due.
 	rescuedRun, rescued, rescueFailed string
@@ -81,7 +83,7 @@ func (n *node) stat() (state byte, cpu time.Duration, known bool) {
 func (n *node) learn(info plugin.Info) {
 	if info.RunID != n.info.RunID {
 		// Another run: nothing that was done to the one before holds for it.
-		n.proc = n.find(info.ProcessID)
+		n.proc = n.find(info.ProcessID, info.StartedAgo)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
 	if info.Position.ReplID != n.info.Position.ReplID && !info.SyncInProgress {
@@ -109,7 +111,7 @@ func (n *node) local(known failover.Report) failover.Local {
 		Position: position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
 		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil,
-		Frozen: n.frozen, Paused: n.paused, Ineligible: n.maintenance,
+		Frozen: n.frozen, Paused: n.paused, Ineligible: cmp.Or(n.maintenance, n.leaving),
 		RescuedRun: n.rescuedRun, RescueFailed: n.rescueFailed,
 	}
 	if n.persistRun == n.info.RunID {

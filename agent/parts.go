@@ -22,8 +22,8 @@ type Parts struct {
 	Drivers map[string]plugin.Driver
 	// Now is the time since the machine started, on a clock that runs on while the machine is suspended.
 	Now func() time.Duration
-	// Process finds a living process of this machine, nil if there is none of that number.
-	Process func(pid int) Process
+	// Process finds a living process of this machine that has run for so long, nil if there is none of that number.
+	Process func(pid int, ranFor time.Duration) Process
 	// Peers makes the way to other agents, whose requests handler answers. When nil, it is the port of the configuration.
 	Peers func(handler peers.Handler) Peers
 	// Close ends the drivers; the servers are left as they are.

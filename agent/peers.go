@@ -126,7 +126,7 @@ func (p *peerPort) Promise(ctx context.Context, r peers.PromiseRequest) peers.Pr
 	answer := make(chan string, 1)
 	g.tell(ctx, func() {
 		g.view.Now = g.now()
-		answer <- g.view.GivePromise(r.Epoch, r.Master, r.RunID)
+		answer <- g.view.GivePromise(r.Epoch, r.Master, r.RunID, r.For)
 	})
 	select {
 	case why := <-answer:
@@ -175,7 +175,7 @@ func (g *group) askPromises(ctx context.Context, key string, a failover.AskPromi
 	if client == nil && len(a.Agents) > 0 {
 		return
 	}
-	begun, fence := g.now(), time.Duration(g.settings().FenceAfter)
+	begun, fence := g.now(), g.view.Fence()
 	agents := g.view.State.Agents
 	g.do(ctx, key, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, fence/4)

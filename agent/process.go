@@ -28,10 +28,17 @@ type process struct {
 	start uint64 // clock ticks after boot, field 22 of /proc/<pid>/stat
 }
 
-// findProcess returns the living process of that number, nil if there is none.
-func findProcess(pid int) Process {
+// startSlack is by how much the age of a process may differ from what its server says, which counts whole seconds.
+const startSlack = 3 * time.Second
+
+// findProcess returns the living process of that number, nil if there is none. A server in a container says the number
+// that it has there, which is somebody else's here: that one has another age.
+func findProcess(pid int, ranFor time.Duration) Process {
 	s, err := readStat(pid)
 	if pid <= 0 || err != nil || s.ended() {
+		return nil
+	}
+	if age := bootNow() - time.Duration(s.start)*(time.Second/100); (age - ranFor).Abs() > startSlack {
 		return nil
 	}
 	return process{pid: pid, start: s.start}

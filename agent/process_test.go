@@ -10,7 +10,7 @@ func TestProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p, ok := findProcess(cmd.Process.Pid).(process)
+	p, ok := findProcess(cmd.Process.Pid, 0).(process)
 	if !ok || p.Ended() {
 		t.Fatalf("findProcess(%d) = %+v, %v: want the living process", cmd.Process.Pid, p, ok)
 	}
@@ -36,7 +36,7 @@ func TestProcess(t *testing.T) {
 	if !p.Ended() {
 		t.Error("a process that was reaped has not ended")
 	}
-	if again := findProcess(cmd.Process.Pid); again != nil {
+	if again := findProcess(cmd.Process.Pid, 0); again != nil {
 		t.Errorf("found %+v, which has ended", again)
 	}
 }

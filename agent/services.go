@@ -187,8 +187,7 @@ func (g *group) unseen(n *node) bool {
 
 func (g *group) leased(n *node) bool {
 	v := &g.view
-	fence := g.settings().FenceAfter
-	return v.Now < v.Lease.Until(n.name, n.info.RunID, v.Highest, time.Duration(fence))
+	return v.Now < v.Lease.Until(n.name, n.info.RunID, v.Highest, v.Fence())
 }
 
 // nodeChecks are the checks of a node, in the order that the Consul UI should show them.

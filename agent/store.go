@@ -17,6 +17,8 @@ type Consul interface {
 	WatchGroup(ctx context.Context, group string, each func(failover.State))
 	PutSettings(ctx context.Context, group string, s failover.Settings, index uint64) error
 	PutAgent(ctx context.Context, group string, a failover.AgentInfo) error
+	// Maintenance says which services of this machine are in maintenance mode, by id, "" being all, and why.
+	Maintenance(ctx context.Context) (map[string]string, error)
 	// PeerKey is the secret by which agents know each other.
 	PeerKey(ctx context.Context) ([]byte, error)
 }

@@ -34,7 +34,7 @@ func (w *world) startAgent(a *simAgent) {
 		zone: a.zone, prio: a.prio, why: a.why, running: map[string]bool{}, view: View{Highest: a.view.Highest}}
 	a.view.Agent = a.name
 	if a.view.Highest > 0 { // the process before may have promised
-		a.view.Promise = w.now + fenceWait(timeOf(w.consul.Settings.FenceAfter))
+		a.view.Started = w.now
 	}
 	w.newSession(a)
 }
@@ -260,7 +260,7 @@ func (w *world) do(a *simAgent, act Action) {
 // askPromises asks each of the agents, and prolongs the lease when all have promised.
 func (w *world) askPromises(a *simAgent, ask AskPromises) {
 	begun, life, missing, open := w.now, a.life, len(ask.Agents), true
-	fence := timeOf(a.view.settings().FenceAfter)
+	fence := a.view.Fence()
 	done := func() {
 		if a.alive && a.life == life {
 			delete(a.running, ask.Key())
@@ -286,7 +286,7 @@ func (w *world) askPromises(a *simAgent, ask AskPromises) {
 					continue
 				}
 				b.view.Now = w.now
-				if why := b.view.GivePromise(ask.Epoch, ask.Master, ask.RunID); why != "" {
+				if why := b.view.GivePromise(ask.Epoch, ask.Master, ask.RunID, fence); why != "" {
 					w.note("%s promises nothing to %s: %s", b.name, a.name, why)
 					continue
 				}

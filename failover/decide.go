@@ -49,9 +49,9 @@ func (v *View) withoutRecord(d *Decision) {
 		if n.State != StateOpen && !n.MaybeOpen {
 			continue
 		}
-		fence := v.settings().FenceAfter
-		until := v.Lease.Until(n.Name, n.RunID, v.Highest, timeOf(fence))
-		closing := until - freezeMargin(timeOf(fence))
+		fence := v.Fence()
+		until := v.Lease.Until(n.Name, n.RunID, v.Highest, fence)
+		closing := until - freezeMargin(fence)
 		if v.Now < closing {
 			d.wake(closing)
 			v.failsafe(d, n)

@@ -28,7 +28,7 @@ func (v *View) Propose(r *Record) {
 
 // failsafe asks for promises when a good part of the lease of an open master has passed without a read.
 func (v *View) failsafe(d *Decision, n *Local) {
-	fence := timeOf(v.settings().FenceAfter)
+	fence := v.Fence()
 	ask := max(v.Lease.Begun, v.Lease.Extended) + fence/2
 	if v.Now < ask {
 		d.wake(ask)
@@ -76,15 +76,15 @@ func (v *View) promisers(n *Local) (agents, missing []string) {
 // Extend prolongs the lease of a master by promises that were asked for at begun and that all have given. A promise
 // extends a lease that has not ended; it never revives one.
 func (v *View) Extend(a AskPromises, begun time.Duration) {
-	fence := timeOf(v.settings().FenceAfter)
+	fence := v.Fence()
 	if v.Now < v.Lease.Until(a.Node, a.RunID, max(v.Highest, a.Epoch), fence) && v.Lease.Record.Epoch == a.Epoch {
 		v.Lease.Extended = max(v.Lease.Extended, begun)
 	}
 }
 
 // GivePromise answers another master's agent: whether this agent may promise, or why not. A promise that is given holds
-// for the length of a lease, and longer by what clocks may differ.
-func (v *View) GivePromise(epoch uint64, master, runID string) (why string) {
+// for as long as the master's lease lasts, and longer by what clocks may differ.
+func (v *View) GivePromise(epoch uint64, master, runID string, lease time.Duration) (why string) {
 	r := v.Lease.Record
 	if s := v.State.Record; s != nil && (r == nil || s.Epoch > r.Epoch || v.State.RecordIndex > v.Lease.Index && s.Epoch >= v.Highest) {
 		r = s
@@ -99,7 +99,7 @@ func (v *View) GivePromise(epoch uint64, master, runID string) (why string) {
 	case r.Master != master || r.RunID != runID:
 		return fmt.Sprintf("the master of epoch %d is %s in run %s", r.Epoch, r.Master, r.RunID)
 	}
-	v.Promise = max(v.Promise, v.Now+fenceWait(timeOf(v.settings().FenceAfter)))
+	v.Promise = max(v.Promise, v.Now+fenceWait(lease))
 	return ""
 }
 
@@ -108,5 +108,9 @@ func (v *View) GivePromise(epoch uint64, master, runID string) (why string) {
 func (v *View) promised() (until time.Duration, waits bool) {
 	r := v.State.Record
 	_, opened := r.Open()
-	return v.Promise, v.Now < v.Promise && r.Epoch > 1 && !opened
+	until = v.Promise
+	if v.Started > 0 {
+		until = max(until, v.Started+fenceWait(r.lease(v.settings())))
+	}
+	return until, v.Now < until && r.Epoch > 1 && !opened
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // keep is the work of the master's agent while its master is open: it adds the opening to the lineage before
@@ -14,7 +13,7 @@ import (
 func (v *View) keep(d *Decision) {
 	r := v.State.Record
 	n := v.local(r.Master)
-	fence := time.Duration(v.settings().FenceAfter)
+	fence := v.Fence()
 	if n == nil || !n.Known || n.Dead || n.State != StateOpen && n.State != StateFrozen || n.RunID != r.RunID || r.Phase != Steady ||
 		v.Now >= v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence) {
 		return
@@ -44,6 +43,7 @@ func (v *View) keep(d *Decision) {
 		next.Lineage = append(next.Lineage, Opening{Epoch: r.Epoch, ReplID: newest.ReplID, Offset: newest.Offset})
 		why = append(why, fmt.Sprintf("epoch %d goes on in the history it found", r.Epoch))
 	}
+	why = append(why, v.keepFence(next)...)
 	why = append(why, v.keepDurability(next)...)
 	why = append(why, v.enter(next)...)
 	why = append(why, v.countRuns(d, next, n)...)
@@ -56,6 +56,16 @@ func (v *View) keep(d *Decision) {
 // opened is the opening that a master at this position is in.
 func opened(epoch uint64, p Position) Opening {
 	return Opening{Epoch: epoch, ReplID: p.ReplID, Offset: max(p.Offset2, 0), From: p.ReplID2}
+}
+
+// keepFence lets the lease in the record follow the settings. The master's agent keeps to the shorter of the two, and
+// only it changes the record: so no leader ever waits less than a lease lasts.
+func (v *View) keepFence(next *Record) (why []string) {
+	if want := v.settings().FenceAfter; next.FenceAfter != want {
+		next.FenceAfter = want
+		why = append(why, fmt.Sprintf("a lease lasts %s", timeOf(want)))
+	}
+	return why
 }
 
 // enter makes members of the nodes that reported and may join.

@@ -33,7 +33,7 @@ func (v *View) Note() {
 func (v *View) noteFreezes(m *Memory) {
 	wanted := map[string]time.Duration{}
 	for _, n := range v.Local {
-		if n.MaybeOpen && !n.Dead && v.Now >= v.Lease.Until(n.Name, n.RunID, v.Highest, timeOf(v.settings().FenceAfter)) {
+		if n.MaybeOpen && !n.Dead && v.Now >= v.Lease.Until(n.Name, n.RunID, v.Highest, v.Fence()) {
 			if wanted[n.Name] = v.Now; m.FreezeWanted[n.Name] > 0 {
 				wanted[n.Name] = m.FreezeWanted[n.Name]
 			}

@@ -31,7 +31,7 @@ func (v *View) own(d *Decision, n *Local) {
 // serve keeps the master of the record open for as long as its lease lasts, and no longer.
 func (v *View) serve(d *Decision, n *Local) {
 	r := v.State.Record
-	fence := time.Duration(v.settings().FenceAfter)
+	fence := v.Fence()
 	until := v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence)
 	closing := until - freezeMargin(fence)
 	if adopting := v.Memory.EpochSeen + fence/4; v.Lease.Record == nil && r.Epoch == 1 && v.Now < adopting {
@@ -137,7 +137,7 @@ func (v *View) handOver(d *Decision, n *Local) {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	cause := r.Election.Cause
 	// Nobody may be open while electing, and what is not closed by the end of what would be a lease is ended.
-	killAt := v.Memory.Seen + time.Duration(v.settings().FenceAfter)
+	killAt := v.Memory.Seen + v.Fence()
 	if n.RunID != r.RunID || !n.Known || n.Dead || n.State != StateOpen && n.Paused == nil {
 		v.freeze(d, n, attempt, cause, killAt)
 		return
@@ -193,7 +193,7 @@ func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt 
 		return
 	}
 	if killAt == 0 {
-		killAt = v.Memory.FreezeWanted[n.Name] + freezeMargin(timeOf(v.settings().FenceAfter))
+		killAt = v.Memory.FreezeWanted[n.Name] + freezeMargin(v.Fence())
 	}
 	switch {
 	case v.Now < killAt:

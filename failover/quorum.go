@@ -106,7 +106,7 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 			return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 		}
 	}
-	until = v.Memory.Seen + fenceWait(time.Duration(v.settings().FenceAfter))
+	until = v.Memory.Seen + fenceWait(r.lease(v.settings()))
 	if v.Now >= until && r.Election.Kind == ForFailure {
 		return true, fmt.Sprintf("the lease of %s has ended", r.Master), 0
 	}

@@ -41,6 +41,8 @@ type Record struct {
 	// Durability is DurabilityNone or "wait:k": no write that k replicas had acknowledged is lost in a change of
 	// master. It follows Settings.Durability as soon as that is safe.
 	Durability string `json:"durability"`
+	// FenceAfter is the length of the master's lease. It follows Settings.FenceAfter.
+	FenceAfter Duration `json:"fence_after,omitempty"`
 	// Lineage says, for each opening of a master, from which offset on its replication id holds. The
 	// newest stands last.
 	Lineage []Opening `json:"lineage"`

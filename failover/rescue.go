@@ -28,6 +28,8 @@ func (r *Record) hold(n *Local) string {
 	switch member := r.Eligible[n.Name]; {
 	case n.Keys == 0 || n.HalfSynced || n.RescuedRun == n.RunID:
 		return ""
+	case member.Deposed > 0 && n.Position.Offset == 0:
+		return "how much of its data the group's history lacks is unknown: it never had a replica, so it counted no bytes"
 	case known && bytes > 0:
 		return fmt.Sprintf("it has %d bytes that the group's history does not have", bytes)
 	case !known && (member.Deposed > 0 || member.RunID == n.RunID):
@@ -46,7 +48,7 @@ func (v *View) rescue(d *Decision, n *Local) {
 		return
 	}
 	bytes, known := r.beyond(n.Position)
-	if !known {
+	if !known || n.Position.Offset == 0 {
 		bytes = -1
 	}
 	d.do(Rescue{Node: n.Name, RunID: n.RunID, Epoch: max(r.Eligible[n.Name].Deposed, 1), Bytes: bytes, Why: why})

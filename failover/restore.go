@@ -60,7 +60,7 @@ func (v *View) restored(target string) (*Record, string) {
 		}
 	}
 	r := firstRecord(chosen, nodes)
-	r.Epoch, r.Since = epoch+1, v.Wall
+	r.Epoch, r.Since, r.FenceAfter = epoch+1, v.Wall, v.settings().FenceAfter
 	for _, rep := range nodes {
 		if rep.Node != target {
 			// Whatever it has that the new master lacks is saved before it follows.

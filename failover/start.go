@@ -28,7 +28,7 @@ func (v *View) start(d *Decision) {
 	case v.StateBegun < v.Memory.LockSeen || v.Memory.LockSeen == 0:
 		d.do(Reread{"it holds the lock now"})
 	default:
-		first.Since = v.Wall
+		first.Since, first.FenceAfter = v.Wall, v.settings().FenceAfter
 		order := uint64(0)
 		if v.State.Order != nil {
 			order = v.State.OrderIndex

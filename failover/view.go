@@ -28,9 +28,9 @@ type View struct {
 	Judgement Judgement
 	// Memory is what the agent remembers between two views.
 	Memory Memory
-	// Promise is until when this agent has promised that none of its nodes opens, 0 if never. One that started after
-	// an earlier process of it may have promised behaves as if it had.
-	Promise time.Duration
+	// Promise is until when this agent has promised that none of its nodes opens, 0 if never. Started is when this process
+	// started, if an earlier one may have promised so; else 0.
+	Promise, Started time.Duration
 	// MayElect is true from before this agent sends the commit of an election until its outcome is known.
 	MayElect bool
 	// Proposed are the members of every set that this agent, for the master, may have written in Epoch.
@@ -185,6 +185,23 @@ func (v *View) settings() Settings {
 		return *v.State.Settings
 	}
 	return DefaultSettings()
+}
+
+// Fence is how long a lease of this agent's lasts.
+func (v *View) Fence() time.Duration {
+	fence := timeOf(v.settings().FenceAfter)
+	if r := v.Lease.Record; r != nil && r.FenceAfter > 0 {
+		fence = min(fence, timeOf(r.FenceAfter))
+	}
+	return fence
+}
+
+// lease is how long a lease of the master's may last at most.
+func (r *Record) lease(s Settings) time.Duration {
+	if r.FenceAfter > 0 {
+		return timeOf(r.FenceAfter)
+	}
+	return timeOf(s.FenceAfter)
 }
 
 // DefaultSettings are the settings of a group that says nothing.

@@ -60,6 +60,17 @@ func (s *server) freeze(ctx context.Context) (plugin.Frozen, error) {
 		return plugin.Frozen{}, fmt.Errorf("freeze: %w", err)
 	}
 	results, err := executed(replies)
+	if err != nil && strings.HasPrefix(err.Error(), "BUSY") {
+		// A script that has written nothing can be ended; whoever wanted its result gets an error.
+		s.release(c)
+		if kerr := s.simple(ctx, "end the script that runs", command{"SCRIPT", "KILL"}); kerr != nil {
+			return plugin.Frozen{}, fmt.Errorf("freeze: %w; %w", err, kerr)
+		}
+		if c, replies, err = s.ask(ctx, transaction(all...)...); err != nil {
+			return plugin.Frozen{}, fmt.Errorf("freeze: %w", err)
+		}
+		results, err = executed(replies)
+	}
 	if err != nil && replies[0].failed == "" {
 		// Refused a command, perhaps CLIENT KILL: the freeze itself matters more.
 		s.logger.Warn("freeze without ending the clients", "error", err)

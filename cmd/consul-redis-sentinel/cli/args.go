@@ -55,6 +55,16 @@ func one(what string) cobra.PositionalArgs {
 	}
 }
 
+// two wants exactly two arguments.
+func two(first, second string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 2 {
+			return nil
+		}
+		return usagef(cmd, "takes %s and %s, got %d arguments", first, second, len(args))
+	}
+}
+
 // atMostOne wants one argument or none.
 func atMostOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -76,7 +76,7 @@ CONSUL_HTTP_TOKEN, CONSUL_CACERT and so on, which a configuration overrides, whi
 	}
 	add("run", c.agentCommand(), c.devCommand(), c.validateCommand(), c.pluginCommand())
 	add("see", c.statusCommand(), c.watchCommand(), c.historyCommand(), c.rescueCommand(), c.doctorCommand())
-	add("act", c.failoverCommand(), c.switchoverCommand(), c.bootstrapCommand(), c.pauseCommand(), c.resumeCommand())
+	add("act", c.failoverCommand(), c.switchoverCommand(), c.bootstrapCommand(), c.pauseCommand(), c.resumeCommand(), c.drainCommand(), c.settingsCommand(), c.forgetCommand())
 	root.AddCommand(c.versionCommand())
 	return root
 }

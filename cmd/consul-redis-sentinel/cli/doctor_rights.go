@@ -31,6 +31,8 @@ var driverOrders = []order{
 	{words: []any{"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, right: "+client|kill", what: "ending the clients of a server that is frozen"},
 	{words: []any{"CLIENT", "PAUSE", "1", "WRITE"}, right: "+client|pause", what: "a planned switchover"},
 	{words: []any{"CLIENT", "UNPAUSE"}, right: "+client|unpause", what: "a planned switchover"},
+	{words: []any{"WAIT", "0", "1"}, right: "+wait", what: "a planned switchover"},
+	{words: []any{"SCRIPT", "KILL"}, right: "+script|kill", what: "freezing a server that runs a script"},
 	{words: []any{"BGSAVE"}, right: "+bgsave", what: "saving what a failover discards"},
 	{words: []any{"CONFIG", "SET", "replica-announce-ip", "127.0.0.1"}, right: "+config|set", optional: true,
 		what: "announcing the address to masters; not needed where the configuration file has `replica-announce-ip` and `replica-announce-port`"},

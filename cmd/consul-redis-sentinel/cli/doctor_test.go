@@ -39,7 +39,7 @@ type sick struct {
 
 // agentUser is what examples/consul/redis.conf gives the agent.
 const agentUser = "user agent on >secret resetkeys resetchannels -@all +ping +info +multi +exec +replicaof +config|get +config|rewrite" +
-	" +client|kill +client|pause +client|unpause +bgsave"
+	" +client|kill +client|pause +client|unpause +wait +script|kill +bgsave"
 
 // goodConfig is a server as examples/consul/redis.conf has it.
 func goodConfig(address string) []string {
@@ -219,8 +219,8 @@ func sicknesses(t *testing.T) []sick {
 			"frozen": "warning: "}},
 		{name: "few rights", lines: map[string]string{"user agent": agent + " +config|get +client|kill"}, want: map[string]string{
 			"rights": "wrong: user agent may not run REPLICAOF (freezing, opening, following), CONFIG REWRITE (keeping the configuration file frozen)," +
-				" CLIENT PAUSE (a planned switchover), CLIENT UNPAUSE (a planned switchover), BGSAVE (saving what a failover discards) → redis-cli ACL SETUSER" +
-				" agent +replicaof +config|rewrite +client|pause +client|unpause +bgsave,"}},
+				" CLIENT PAUSE (a planned switchover), CLIENT UNPAUSE (a planned switchover), WAIT (a planned switchover), SCRIPT KILL (freezing a server that runs a script), BGSAVE (saving what a failover discards) → redis-cli ACL SETUSER" +
+				" agent +replicaof +config|rewrite +client|pause +client|unpause +wait +script|kill +bgsave,"}},
 		{name: "no transactions", lines: map[string]string{"user agent": agent + " +@all -multi"}, want: map[string]string{
 			"rights": "wrong: user agent may not run MULTI"}},
 		{name: "no execution", lines: map[string]string{"user agent": agent + " +@all -exec"}, want: map[string]string{

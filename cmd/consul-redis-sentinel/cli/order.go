@@ -24,8 +24,23 @@ func (c *CLI) failoverCommand() *cobra.Command {
 		Use:   "failover GROUP",
 		Short: "Replace the master now, without waiting for it",
 		Long: `Ask the agents to replace the master as if it had failed: it is frozen, the replica that has the most takes its
-place. Writes that no replica has received are lost; switchover loses none.`,
+place. Writes that no replica has received are lost; switchover loses none.
+
+Where durability is "wait:k" and too many nodes have been lost, the agents choose nobody, because writes that WAIT k
+acknowledged could be among what is lost. "status" says which nodes they wait for. -accept-data-loss lets them choose
+the best of what is left; history names you, and what was not there.`,
 	}, "")
+}
+
+func (c *CLI) rescueRecordCommand() *cobra.Command {
+	return c.orderCommand(failover.OrderRecord, &cobra.Command{
+		Use:   "record GROUP",
+		Short: "Make the group's record anew after Consul lost it or went back to an older one",
+		Long: `The agents remember the highest epoch that they have seen. When Consul's record is gone or is older, because a snapshot
+was restored or the keys were deleted, they do nothing by themselves. Name the node whose data hold from now on: the
+one that is open if one is, else the one that has the most ("status GROUP" shows them). All others become its replicas;
+what they have that it has not is saved to files first.`,
+	}, "master")
 }
 
 func (c *CLI) switchoverCommand() *cobra.Command {
@@ -50,10 +65,11 @@ they become its replicas. A group of which at most one node holds data starts by
 // name of the flag for the wanted node; empty for none.
 func (c *CLI) orderCommand(kind failover.OrderKind, cmd *cobra.Command, target string) *cobra.Command {
 	var node string
+	var acceptLoss bool
 	limit := orderLimit
 	cmd.Args = one("GROUP")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if kind == failover.OrderBootstrap && node == "" {
+		if (kind == failover.OrderBootstrap || kind == failover.OrderRecord) && node == "" {
 			return usagef(cmd, "-%s NODE is missing: the data of the others are given up, so it is not guessed", target)
 		}
 		if limit <= 0 {
@@ -64,11 +80,14 @@ func (c *CLI) orderCommand(kind failover.OrderKind, cmd *cobra.Command, target s
 			return err
 		}
 		return c.order(cmd.Context(), k, args[0], limit, failover.Order{
-			ID: rand.Text(), Kind: kind, Target: node, By: whoAmI(), At: time.Now().UTC()})
+			ID: rand.Text(), Kind: kind, Target: node, AcceptLoss: acceptLoss, By: whoAmI(), At: time.Now().UTC()})
 	}
 	if target != "" {
 		cmd.Flags().StringVar(&node, target, "", "the `NODE` that becomes master"+
 			map[bool]string{true: " (default the best)"}[kind == failover.OrderSwitchover])
+	}
+	if kind == failover.OrderFailover {
+		cmd.Flags().BoolVar(&acceptLoss, "accept-data-loss", false, "let it lose writes that the group's durability would keep")
 	}
 	cmd.Flags().DurationVar(&limit, "timeout", orderLimit, "how `LONG` to wait for the outcome")
 	return c.addConsulFlags(cmd)
@@ -129,11 +148,11 @@ func (c *CLI) order(ctx context.Context, k *catalog.Catalog, group string, limit
 // mayOrder refuses what no leader could do, before anything is written.
 func mayOrder(group string, s failover.State, o failover.Order) error {
 	switch {
-	case s.Order != nil && s.Order.Refused == "":
+	case s.Order != nil && s.Order.Refused == "" && !o.AcceptLoss:
 		return refusedf("the %s ordered by %s %s ago has not been taken up yet", s.Order.Kind, s.Order.By, ago(time.Now(), s.Order.At))
 	case o.Kind == failover.OrderBootstrap && s.Record != nil:
 		return refusedf("the group was started already: %s is master of epoch %d", s.Record.Master, s.Record.Epoch)
-	case o.Kind != failover.OrderBootstrap && s.Record == nil:
+	case o.Kind != failover.OrderBootstrap && o.Kind != failover.OrderRecord && s.Record == nil:
 		return refusedf("the group has not been started, \"status %s\" says why", group)
 	}
 	if _, ok := s.Nodes[o.Target]; o.Target != "" && !ok {

@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
 func (c *CLI) pauseCommand() *cobra.Command {
@@ -43,31 +43,12 @@ func (c *CLI) settingCommand(use, short string, paused bool) *cobra.Command {
 	return c.addConsulFlags(cmd)
 }
 
-// setPaused changes the shared settings, and tries again when somebody else changed them meanwhile.
+// setPaused changes the shared settings; changed is false when they are so already.
 func setPaused(ctx context.Context, k *catalog.Catalog, group string, paused bool) (changed bool, err error) {
-	known, err := k.Groups(ctx)
-	if err != nil {
-		return false, err
-	}
-	if err := isKnown(group, known); err != nil {
-		return false, err
-	}
-	for range 10 {
-		s, err := k.ReadGroup(ctx, group, true)
-		if err != nil {
-			return false, err
-		}
-		if s.Settings == nil {
-			return false, refusedf("group %s has no settings yet: no agent has written them", group)
-		}
-		if s.Settings.Paused == paused {
-			return false, nil
-		}
-		next := *s.Settings
-		next.Paused = paused
-		if err := k.PutSettings(ctx, group, next, s.SettingsIndex); !errors.Is(err, catalog.ErrConflict) {
-			return err == nil, err
-		}
-	}
-	return false, errors.New("the settings change all the time: try again")
+	_, err = changeSettings(ctx, k, group, func(s *failover.Settings) error {
+		changed = s.Paused != paused
+		s.Paused = paused
+		return nil
+	})
+	return changed, err
 }

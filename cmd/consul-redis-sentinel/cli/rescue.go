@@ -30,7 +30,7 @@ history lacks to a file in rescue_dir; docs/rescue.md tells how to get at it.`,
 		Args: noSubcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.rescueListCommand(), c.rescueShowCommand())
+	cmd.AddCommand(c.rescueListCommand(), c.rescueShowCommand(), c.rescueRecordCommand())
 	return cmd
 }
 

@@ -101,6 +101,7 @@ func (s *Sandbox) redisConfig(i int, r *Redis) string {
 		"repl-diskless-sync yes",
 		"repl-diskless-sync-delay 0",
 		"repl-backlog-size 16mb",
+		"repl-backlog-ttl 0",
 	}
 	if !s.options.NotFrozen {
 		lines = append(lines, "replicaof 127.0.0.1 1")

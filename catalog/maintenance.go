@@ -1,0 +1,63 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// The ids of the checks by which Consul keeps its maintenance mode (agent/structs in Consul's API documentation:
+// /v1/agent/service/maintenance and /v1/agent/maintenance).
+const (
+	nodeMaintenance    = "_node_maintenance"
+	serviceMaintenance = "_service_maintenance:"
+)
+
+// Maintenance says of which services of the local Consul agent an operator has said that they are in maintenance, by id, and
+// why. The id "" stands for the whole machine.
+func (c *Catalog) Maintenance(ctx context.Context) (map[string]string, error) {
+	found := map[string]string{}
+	err := c.local(ctx, "look for maintenance mode", callTimeout, func(ctx context.Context, a *api.Agent) error {
+		checks, err := a.ChecksWithFilterOpts(`CheckID matches "^_(node|service)_maintenance"`, queryOptions(ctx, false))
+		for id, check := range checks {
+			if id == nodeMaintenance {
+				found[""] = check.Notes
+			} else if service, ok := strings.CutPrefix(id, serviceMaintenance); ok {
+				found[service] = check.Notes
+			}
+		}
+		return err
+	})
+	return found, err
+}
+
+// Maintain puts the services of a node that are registered on the local Consul agent into maintenance mode, or ends
+// that. It returns their ids.
+func (c *Catalog) Maintain(ctx context.Context, node string, on bool, reason string) ([]string, error) {
+	what := "set the maintenance mode of node " + node
+	var ids []string
+	err := c.local(ctx, what, callTimeout, func(ctx context.Context, a *api.Agent) error {
+		filter := fmt.Sprintf("Meta[%q] == %q and Meta[\"node\"] == %q", metaManagedBy, managedBy, node)
+		services, err := a.ServicesWithFilterOpts(filter, queryOptions(ctx, false))
+		if err != nil {
+			return err
+		}
+		ids = slices.Sorted(maps.Keys(services))
+		for _, id := range ids {
+			if on {
+				err = a.EnableServiceMaintenanceOpts(id, reason, queryOptions(ctx, false))
+			} else {
+				err = a.DisableServiceMaintenanceOpts(id, queryOptions(ctx, false))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return ids, err
+}
