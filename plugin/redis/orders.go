@@ -60,11 +60,13 @@ func (s *server) freeze(ctx context.Context) (plugin.Frozen, error) {
 		return plugin.Frozen{}, fmt.Errorf("freeze: %w", err)
 	}
 	results, err := executed(replies)
-	if err != nil && strings.HasPrefix(err.Error(), "BUSY") {
-		// A script that has written nothing can be ended; whoever wanted its result gets an error.
+	for err != nil && strings.HasPrefix(err.Error(), "BUSY") {
+		// A script that has written nothing can be ended; whoever wanted its result gets an error. It ends some
+		// milliseconds after it was told to.
 		s.release(c)
-		if kerr := s.simple(ctx, "end the script that runs", command{"SCRIPT", "KILL"}); kerr != nil {
-			return plugin.Frozen{}, fmt.Errorf("freeze: %w; %w", err, kerr)
+		kerr := s.simple(ctx, "end the script that runs", command{"SCRIPT", "KILL"})
+		if kerr != nil && !strings.Contains(kerr.Error(), "NOTBUSY") || sleep(ctx, time.Millisecond) != nil {
+			return plugin.Frozen{}, errors.Join(fmt.Errorf("freeze: %w", err), kerr)
 		}
 		if c, replies, err = s.ask(ctx, transaction(all...)...); err != nil {
 			return plugin.Frozen{}, fmt.Errorf("freeze: %w", err)
