@@ -258,7 +258,7 @@ func (g *group) settings() failover.Settings {
 
 // take takes in what a read of the group's state answered. begun is when a consistent read was sent, or 0.
 func (g *group) take(s failover.State, begun time.Duration) {
-	if s.Index < g.stateIndex {
+	if s.Index < g.stateIndex && failover.Kept(failover.IndexOrder) {
 		return
 	}
 	g.stateIndex = s.Index
@@ -271,7 +271,7 @@ func (g *group) take(s failover.State, begun time.Duration) {
 func (g *group) takeLease(l failover.Lease) {
 	v := &g.view
 	switch {
-	case l.Begun < g.leaseRead:
+	case l.Begun < g.leaseRead && failover.Kept(failover.IndexOrder):
 		return
 	case l.Index < v.Lease.Index:
 		g.wentBack(l)

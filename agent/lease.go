@@ -77,6 +77,9 @@ func (l *leases) once(ctx context.Context, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if !failover.Kept(failover.StampBefore) {
+		begun = l.now()
+	}
 	for _, g := range l.groups {
 		r := records[g.name]
 		lease := failover.Lease{Begun: begun, Record: r.Record, Index: r.Index}

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
@@ -49,6 +50,8 @@ type node struct {
 	// nothing, and rescueAfter when the next is due.
 	rescuedRun, rescued, rescueFailed string
 	rescueAfter                       time.Duration
+	// attachedRun is the run that was seen open, or following with its link up.
+	attachedRun string
 	// inherited is the run for which was taken over what an agent before this one knew.
 	inherited string
 }
@@ -90,6 +93,9 @@ func (n *node) learn(info plugin.Info) {
 		n.halfSynced = false // the resync was finished: what it has is another history
 	}
 	n.info = info
+	if info.Open || info.LinkUp {
+		n.attachedRun = info.RunID
+	}
 	switch {
 	case info.Open:
 		n.maybeOpen, n.halfSynced = true, false
@@ -112,6 +118,7 @@ func (n *node) local(known failover.Report) failover.Local {
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
 		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil,
 		Frozen: n.frozen, Paused: n.paused, Ineligible: cmp.Or(n.maintenance, n.leaving),
+		Attached:   n.attachedRun != "" && n.attachedRun == n.info.RunID,
 		RescuedRun: n.rescuedRun, RescueFailed: n.rescueFailed,
 	}
 	if n.persistRun == n.info.RunID {
@@ -134,6 +141,9 @@ func (n *node) inherit(known failover.Report) {
 		return
 	}
 	n.inherited = n.info.RunID
+	if attached := []failover.NodeState{failover.StateOpen, failover.StatePaused, failover.StateFollowing}; known.RunID == n.info.RunID && slices.Contains(attached, known.State) {
+		n.attachedRun = known.RunID
+	}
 	if known.RunID == n.info.RunID && known.Position.ReplID == n.info.Position.ReplID && !n.info.LinkUp && !n.info.Open {
 		n.halfSynced = n.halfSynced || known.HalfSynced
 	}

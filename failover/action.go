@@ -156,7 +156,7 @@ func (a Rescue) String() string {
 func (a AskPromises) String() string {
 	return fmt.Sprintf("ask %s to open nothing while Consul does not answer", strings.Join(a.Agents, ", "))
 }
-func (a Look) String() string  { return fmt.Sprintf("look at %s", a.Node) }
+func (a Look) String() string { return fmt.Sprintf("look at %s", a.Node) }
 func (a PutReport) String() string {
 	s := fmt.Sprintf("report %s %s", a.Report.Node, a.Report.State)
 	if a.Report.Attempt != 0 {

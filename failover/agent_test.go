@@ -91,7 +91,7 @@ func (w *world) readState(a *simAgent) {
 }
 
 func (a *simAgent) take(s State, begun time.Duration) {
-	if s.Index >= a.stateIndex {
+	if s.Index >= a.stateIndex || !Kept(IndexOrder) {
 		a.stateIndex, a.view.State, a.view.Read = s.Index, s, true
 		a.view.StateBegun = max(a.view.StateBegun, begun)
 		a.noteEpoch()
@@ -112,13 +112,16 @@ func (w *world) confirm(a *simAgent) {
 	l := Lease{Begun: w.now}
 	w.ask(a, func() bool { l.Record, l.Index = w.consul.Record, w.consul.RecordIndex; return true }, func(ok, _ bool) {
 		if a.confirmed = false; ok {
+			if !Kept(StampBefore) {
+				l.Begun = w.now
+			}
 			a.takeLease(l)
 		}
 	})
 }
 
 func (a *simAgent) takeLease(l Lease) {
-	if l.Index < a.view.Lease.Index || l.Begun < a.view.Lease.Begun {
+	if l.Index < a.view.Lease.Index && Kept(IndexOrder) || l.Begun < a.view.Lease.Begun {
 		return
 	}
 	if l.Record == nil || l.Record.Epoch < a.view.Highest {
@@ -153,6 +156,7 @@ func (w *world) observe(a *simAgent) {
 	half := l.HalfSynced && l.Position.ReplID == s.replid || s.syncing != 0
 	l.HalfSynced = half && !s.linkUp && !s.open
 	l.Position = s.position()
+	l.Attached = !s.fresh
 	switch {
 	case s.loading != 0:
 		l.State = StateLoading

@@ -58,7 +58,7 @@ func Choose(s State, uncounted bool) Choice {
 	if needs := r.needs(); needs > others {
 		refuse(func(e entrant) bool { return !ofMaster(e) }, fmt.Sprintf("durability %s needs the reports of %d of the %d other nodes, %d are here",
 			r.Durability, needs, len(r.Eligible), others))
-	} else if needs > 0 {
+	} else if needs > 0 && Kept(HighestOnly) {
 		// Only the farthest has all of them for sure.
 		top := slices.MaxFunc(field, func(a, b entrant) int {
 			return cmp.Or(boolFirst(ofMaster(a), ofMaster(b)), a.place.compare(b.place))
@@ -134,7 +134,7 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	switch {
 	case !ok:
 		return at, "it has never reported"
-	case rep.Attempt != s.RecordIndex:
+	case rep.Attempt != s.RecordIndex && Kept(OneAttempt):
 		return at, "no report for this attempt"
 	case rep.State != StateFrozen:
 		return at, fmt.Sprintf("it is %s", rep.State)
@@ -142,9 +142,9 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return at, "a full resync was begun and not finished"
 	case name == r.Master && rep.RunID != r.RunID && !uncounted:
 		return at, "it was restarted: this run is not the one that the record names"
-	case name != r.Master && member.RunID == "" && !uncounted:
+	case name != r.Master && member.RunID == "" && !uncounted && Kept(CountedRuns):
 		return at, "it has not caught up with the master since it joined"
-	case name != r.Master && member.RunID != rep.RunID && !uncounted:
+	case name != r.Master && member.RunID != rep.RunID && !uncounted && Kept(CountedRuns):
 		return at, "it was restarted and has not caught up since"
 	case uncounted && rep.Keys == 0 && rep.RunID != member.RunID && rep.RunID != r.RunID && !onlyHistory(s, name):
 		return at, "it was restarted empty, and not all the others are"

@@ -35,7 +35,7 @@ func (r *Record) waits() int {
 // members, any R-k+1 of them include one of any k that acknowledged a write. Fewer members than k never acknowledge one.
 func (r *Record) needs() int {
 	k := r.waits()
-	if k == 0 {
+	if k == 0 || !Kept(NeedReports) {
 		return 0
 	}
 	return max(0, len(r.Eligible)-k+1)

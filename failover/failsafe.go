@@ -70,14 +70,17 @@ func (v *View) promisers(n *Local) (agents, missing []string) {
 	}
 	slices.Sort(missing)
 	slices.Sort(agents)
-	return slices.Compact(agents), missing
+	if agents = slices.Compact(agents); !Kept(WholeSet) {
+		agents = agents[:len(agents)/2]
+	}
+	return agents, missing
 }
 
 // Extend prolongs the lease of a master by promises that were asked for at begun and that all have given. A promise
 // extends a lease that has not ended; it never revives one.
 func (v *View) Extend(a AskPromises, begun time.Duration) {
 	fence := v.Fence()
-	if v.Now < v.Lease.Until(a.Node, a.RunID, max(v.Highest, a.Epoch), fence) && v.Lease.Record.Epoch == a.Epoch {
+	if !Kept(OnlyExtends) || v.Now < v.Lease.Until(a.Node, a.RunID, max(v.Highest, a.Epoch), fence) && v.Lease.Record.Epoch == a.Epoch {
 		v.Lease.Extended = max(v.Lease.Extended, begun)
 	}
 }
@@ -94,7 +97,7 @@ func (v *View) GivePromise(epoch uint64, master, runID string, lease time.Durati
 		return "it has not read the record"
 	case v.Highest > epoch || r.Epoch != epoch:
 		return fmt.Sprintf("it knows epoch %d", max(v.Highest, r.Epoch))
-	case r.Phase != Steady || v.MayElect:
+	case (r.Phase != Steady || v.MayElect) && Kept(NoneAfterElecting):
 		return fmt.Sprintf("a change of master has begun in epoch %d", r.Epoch)
 	case r.Master != master || r.RunID != runID:
 		return fmt.Sprintf("the master of epoch %d is %s in run %s", r.Epoch, r.Master, r.RunID)
@@ -109,7 +112,10 @@ func (v *View) promised() (until time.Duration, waits bool) {
 	r := v.State.Record
 	_, opened := r.Open()
 	until = v.Promise
-	if v.Started > 0 {
+	if !Kept(KeepsPromise) {
+		until = 0
+	}
+	if v.Started > 0 && Kept(WaitAfterStart) {
 		until = max(until, v.Started+fenceWait(r.lease(v.settings())))
 	}
 	return until, v.Now < until && r.Epoch > 1 && !opened

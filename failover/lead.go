@@ -369,7 +369,9 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	}
 	if choice.Node != r.Master {
 		delete(next.Eligible, choice.Node)
-		next.Eligible[r.Master] = Member{RunID: r.RunID, Deposed: next.Epoch}
+		if Kept(OldMasterStays) {
+			next.Eligible[r.Master] = Member{RunID: r.RunID, Deposed: next.Epoch}
+		}
 	}
 	lost := int64(-1)
 	if old := s.Nodes[r.Master]; old.Attempt == s.RecordIndex && old.State == StateFrozen && old.RunID == r.RunID {

@@ -15,7 +15,7 @@ func (v *View) own(d *Decision, n *Local) {
 		v.handOver(d, n)
 	case r.Phase == Electing:
 		v.stand(d, n)
-	case named && n.RunID == r.RunID && !n.Dead:
+	case named && (n.RunID == r.RunID || !Kept(MastersRun)) && !n.Dead:
 		v.serve(d, n)
 	case named && n.Known:
 		// Another run than the record names is not master, whatever it holds.
@@ -41,7 +41,10 @@ func (v *View) serve(d *Decision, n *Local) {
 		d.wake(adopting)
 		return
 	}
-	if v.Now >= closing {
+	if v.Lease.Record == nil && !Kept(ReadOrFreeze) {
+		return
+	}
+	if v.Now >= closing && Kept(LeaseEnds) {
 		if n.State == StateOpen || n.MaybeOpen {
 			v.freeze(d, n, 0, "its lease ends: Consul did not confirm the record in time", until)
 		}
@@ -61,7 +64,7 @@ func (v *View) serve(d *Decision, n *Local) {
 	case n.State == StateOpen:
 	case r.reopened(n.Position):
 		d.wait("%s opens again when its last opening is in the record", n.Name)
-	case v.Now >= v.Lease.Begun+fence-freezeMargin(fence):
+	case v.Now >= v.Lease.Begun+fence-freezeMargin(fence) && Kept(OpenByRead):
 		// Promises keep open what is open; to open again takes a read.
 		d.do(Confirm{})
 		d.wait("%s opens again when Consul confirms the record", n.Name)
@@ -90,6 +93,9 @@ func (v *View) otherOpen(name string) string {
 // stand freezes a node for an attempt. A replica that is still connected first takes what the old master has.
 func (v *View) stand(d *Decision, n *Local) {
 	attempt := v.State.RecordIndex
+	if n.Name != v.State.Record.Master && !Kept(FreezeReplicas) {
+		return
+	}
 	if v.drains(d, n) {
 		return
 	}
@@ -198,6 +204,7 @@ func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt 
 	switch {
 	case v.Now < killAt:
 		d.wake(killAt)
+	case !Kept(KillStuck):
 	case n.Killable:
 		d.do(Kill{Node: n.Name, RunID: n.RunID, Why: "it did not confirm in time that it is frozen: " + why})
 	default:

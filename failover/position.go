@@ -31,6 +31,9 @@ func (r *Record) place(p Position) (place, bool) {
 	}
 	for ; i >= 0; i-- {
 		if o := r.Lineage[i]; offset >= o.Offset {
+			if !Kept(EpochsCount) {
+				return place{0, offset}, true
+			}
 			return place{o.Epoch, offset}, true
 		}
 	}

@@ -96,7 +96,7 @@ func (v *View) vote(d *Decision) {
 func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	rep, ok := v.State.Nodes[r.Master]
-	if ok && rep.Attempt == attempt {
+	if ok && (rep.Attempt == attempt || rep.Attempt > 0 && !Kept(OneAttempt)) {
 		switch {
 		case rep.State == StateFrozen && rep.RunID == r.RunID:
 			return true, fmt.Sprintf("%s is frozen at %d", r.Master, rep.Position.Offset), 0
@@ -107,7 +107,7 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 		}
 	}
 	until = v.Memory.Seen + fenceWait(r.lease(v.settings()))
-	if v.Now >= until && r.Election.Kind == ForFailure {
+	if (v.Now >= until || !Kept(LeaderWaits)) && r.Election.Kind == ForFailure {
 		return true, fmt.Sprintf("the lease of %s has ended", r.Master), 0
 	}
 	return false, "", until

@@ -25,6 +25,7 @@ type server struct {
 	half      bool          // a full resync was begun and not finished: what it holds is no history's
 	stubborn  bool          // does not open
 	rescued   string        // the run whose data set was saved to a file
+	wasOpen   bool          // was a master when it ended
 	fresh     bool          // has not been attached since it was started
 	// queue are orders that wait in its buffers.
 	queue []order
@@ -56,12 +57,16 @@ func (s *server) takesOrders() bool { return s.alive && !s.stopped && s.loading 
 // it is not.
 func (w *world) boot(name string) {
 	s := w.servers[name]
+	wasOpen := s.wasOpen
 	w.runs++
 	*s = server{name: name, alive: true, fresh: true, run: fmt.Sprintf("run%d", w.runs), master: frozenAt, disk: s.disk,
 		persisted: s.persisted, fullSyncs: s.fullSyncs, stubborn: s.stubborn}
 	if s.disk == nil {
 		s.replid = w.newReplID()
 		return
+	}
+	if !Kept(StartFrozen) && wasOpen {
+		defer w.openUp(s)
 	}
 	s.dataset = *s.disk.copy()
 	s.replid2, s.offset2 = "", 0
@@ -81,6 +86,7 @@ func (w *world) kill(name string, keep bool) {
 	for _, o := range s.queue {
 		o.fail()
 	}
+	s.wasOpen = s.alive && s.open
 	s.alive, s.stopped, s.open, s.linkUp, s.data, s.queue = false, false, false, false, nil, nil
 }
 
@@ -98,7 +104,7 @@ func (w *world) openUp(s *server) {
 		w.broken = fmt.Errorf("G6: %s was opened with half of a full resync", s.name)
 	}
 	s.replid2, s.offset2, s.replid = s.replid, s.offset(), w.newReplID()
-	s.open, s.master, s.linkUp = true, "", false
+	s.open, s.master, s.linkUp, s.fresh = true, "", false, false
 	for _, id := range w.acked {
 		if _, there := slices.BinarySearch(s.data, id); !there {
 			w.broken = fmt.Errorf("G3: %s was opened without write %d, which WAIT had acknowledged", s.name, id)

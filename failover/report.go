@@ -36,6 +36,8 @@ func reportOf(v *View, n *Local) Report {
 	switch {
 	case n.Dead:
 		rep.Attempt = attempt
+	case n.Name != r.Master && n.Known && !Kept(FreezeReplicas):
+		rep.Attempt, rep.State = attempt, StateFrozen
 	case n.Frozen != nil && n.Frozen.Attempt == attempt && n.Frozen.RunID == n.RunID && !n.MaybeOpen:
 		rep.Attempt, rep.State = attempt, StateFrozen
 		rep.Position, rep.Keys, rep.Master = n.Frozen.Position, n.Frozen.Keys, ""

@@ -22,17 +22,17 @@ func (r *Record) beyond(p Position) (int64, bool) {
 }
 
 // hold says why a full resync must not discard what a node holds before it is saved to a file; empty when it may. What is
-// half of a resync is no history's, and a replica that was restarted has nothing of its own.
+// half of a resync is no history's, and a replica that was restarted, and has been attached to nobody since, has nothing of its own.
 func (r *Record) hold(n *Local) string {
 	bytes, known := r.beyond(n.Position)
 	switch member := r.Eligible[n.Name]; {
-	case n.Keys == 0 || n.HalfSynced || n.RescuedRun == n.RunID:
+	case !Kept(SaveFirst) || n.Keys == 0 || n.HalfSynced || n.RescuedRun == n.RunID:
 		return ""
 	case member.Deposed > 0 && n.Position.Offset == 0:
 		return "how much of its data the group's history lacks is unknown: it never had a replica, so it counted no bytes"
 	case known && bytes > 0:
 		return fmt.Sprintf("it has %d bytes that the group's history does not have", bytes)
-	case !known && (member.Deposed > 0 || member.RunID == n.RunID):
+	case !known && (member.Deposed > 0 || n.Attached):
 		return fmt.Sprintf("how much of its data the group's history lacks is unknown: its replication id %s is not in the lineage",
 			n.Position.ReplID)
 	}

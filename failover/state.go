@@ -117,7 +117,7 @@ type Report struct {
 	Hold string `json:"hold,omitempty"`
 	// Highest is the highest epoch its agent has seen, set while the record is lower or gone.
 	Highest uint64    `json:"highest,omitempty"`
-	At         time.Time `json:"at"`
+	At      time.Time `json:"at"`
 }
 
 // Position is how far a server's data set reaches: Offset bytes into the history ReplID. When ReplID2 is

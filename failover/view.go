@@ -51,7 +51,7 @@ type Lease struct {
 // Until returns when the right of this run of a node to be open ends; 0 when it has none.
 func (l Lease) Until(node, runID string, highest uint64, fenceAfter time.Duration) time.Duration {
 	r := l.Record
-	if r == nil || r.Phase != Steady || r.Master != node || r.RunID != runID || r.Epoch < highest {
+	if r == nil || r.Phase != Steady || r.Master != node || r.RunID != runID && Kept(MastersRun) || r.Epoch < highest {
 		return 0
 	}
 	return max(l.Begun, l.Extended) + fenceAfter
@@ -91,6 +91,8 @@ type Local struct {
 	LookedAt time.Duration
 	// HalfSynced: a full resync was begun and not finished.
 	HalfSynced bool
+	// Attached: this run was seen open, or with its link to a master up.
+	Attached bool
 	// Persisted: its configuration file says frozen, so it may be restarted at any moment.
 	Persisted bool
 	// PersistFailed says why the configuration could not be written; it is not tried again in this run.
