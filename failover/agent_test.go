@@ -11,6 +11,7 @@ type simAgent struct {
 	alive   bool
 	life    int  // grows by one with each start
 	cut     bool // reaches neither Consul nor other machines
+	away    bool // reaches other machines, and not Consul
 	session int  // 0 is none
 	view    View
 	local   Local
@@ -30,7 +31,7 @@ type simAgent struct {
 }
 
 func (w *world) startAgent(a *simAgent) {
-	*a = simAgent{name: a.name, node: a.node, alive: true, life: a.life + 1, silent: map[string]time.Duration{}, cut: a.cut,
+	*a = simAgent{name: a.name, node: a.node, alive: true, life: a.life + 1, silent: map[string]time.Duration{}, cut: a.cut, away: a.away,
 		zone: a.zone, prio: a.prio, why: a.why, running: map[string]bool{}, view: View{Highest: a.view.Highest}}
 	a.view.Agent = a.name
 	if a.view.Highest > 0 { // the process before may have promised
@@ -46,7 +47,7 @@ func (w *world) killAgent(a *simAgent) {
 }
 
 // reads tells whether an agent reaches Consul.
-func (w *world) reads(a *simAgent) bool { return !a.cut && !w.down }
+func (w *world) reads(a *simAgent) bool { return !a.cut && !a.away && !w.down }
 
 // step is what the loop of an agent does: look at everything, decide, act.
 func (w *world) step(a *simAgent) {

@@ -163,7 +163,7 @@ func (w *world) fault(r *rand.Rand) {
 		a = w.agentOf(c.Master)
 	}
 	s := w.servers[a.node]
-	switch n := r.IntN(16); {
+	switch n := r.IntN(18); {
 	case n == 0 && s != nil:
 		keep := r.IntN(2) == 0
 		w.note("FAULT: kill %s, keeping its data: %v", s.name, keep)
@@ -216,6 +216,12 @@ func (w *world) fault(r *rand.Rand) {
 	case n == 14 && a.alive && !a.cut:
 		w.note("FAULT: %s loses its session", a.name)
 		w.endSession(a)
+	case n >= 16 && a.alive:
+		a.away, w.troubled = !a.away, w.now
+		w.note("FAULT: %s does not reach Consul: %v", a.name, a.away)
+		if a.away && r.IntN(2) == 0 {
+			w.endSession(a)
+		}
 	case n == 15 && s != nil && r.IntN(2) == 0:
 		a.why = []string{"", "it is in maintenance"}[r.IntN(2)]
 		w.note("FAULT: %s must not be chosen: %q", s.name, a.why)
@@ -228,7 +234,7 @@ func (w *world) mayLose(a *simAgent) bool {
 	if !s.alive {
 		return true
 	}
-	calm := !w.down && !a.cut && !s.stopped && w.now-w.troubled > 5*time.Second && c.Leader == "" && len(c.Votes) == 0
+	calm := !w.down && !a.cut && !a.away && !s.stopped && w.now-w.troubled > 5*time.Second && c.Leader == "" && len(c.Votes) == 0
 	calm = calm && c.Nodes[a.node].State == StateOpen && c.Nodes[a.node].RunID == s.run
 	return !s.open && !a.local.MaybeOpen || calm && c.Record != nil && c.Record.Phase == Steady && c.Order == nil
 }
@@ -238,7 +244,7 @@ func (w *world) mendAll() {
 	w.note("MEND")
 	w.down, w.skip, w.blind, w.loses, w.lags, w.delay, w.hangs = false, nil, nil, nil, nil, nil, nil
 	for _, a := range w.agents {
-		a.cut, a.why = false, ""
+		a.cut, a.away, a.why = false, false, ""
 		if !a.alive {
 			w.startAgent(a)
 		}
