@@ -165,7 +165,7 @@ func (c *Client) dial(ctx context.Context, address string) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = n.SetDeadline(time.Unix(1, 0)) })
 	var h hello
 	err = readFrame(k.r, &h)
-	if !stop() && err == nil {
+	if !stop() {
 		err = ctx.Err()
 	}
 	if err != nil {
