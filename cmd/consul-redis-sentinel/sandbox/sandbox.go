@@ -95,6 +95,7 @@ type Sandbox struct {
 	consuls []*Consul
 	redises []*Redis
 	agents  []*Agent
+	more    []*Process // see Run
 
 	// catalogs are kept for their connections: Consul takes 200 of each client.
 	catalogs struct {
@@ -208,6 +209,7 @@ func (s *Sandbox) close() error {
 	for _, c := range s.consuls {
 		all = append(all, c.Process)
 	}
+	all = append(all, s.more...)
 	var errs []error
 	for _, p := range all {
 		errs = append(errs, p.end())
