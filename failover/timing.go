@@ -40,8 +40,8 @@ const (
 	// can attach to it first.
 	settle = time.Second
 	// driftMargin covers the rates at which two machines' clocks may differ: the leader waits this much
-	// longer than a lease lasts. Consumer crystals stay within 0.02 %; a tenth covers a bad hypervisor.
-	driftMargin = 10 // per cent
+	// longer than a lease lasts. Consumer crystals stay within 0.02 %; a twentieth covers a bad hypervisor.
+	driftMargin = 5 // per cent
 	// maxLineage bounds the record: so many openings are kept.
 	maxLineage = 64
 )

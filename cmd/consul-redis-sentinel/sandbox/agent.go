@@ -50,7 +50,7 @@ func (s *Sandbox) newAgent(i int) (*Agent, error) {
 	if err := os.MkdirAll(a.DataDir, 0o755); err != nil {
 		return nil, err
 	}
-	a.Process = newProcess(name, dir, s.options.Binary, "agent", "-config", a.ConfigFile)
+	a.Process = newProcess(s.machine(i), name, dir, s.options.Binary, "agent", "-config", a.ConfigFile)
 	a.env = environ(append([]string{"TMPDIR=" + s.tmp}, s.options.AgentEnv...)...)
 	return a, os.WriteFile(a.ConfigFile, []byte(s.agentConfig(i, name, a)), 0o644)
 }

@@ -71,13 +71,13 @@ func (s *Sandbox) newConsul(i int, path string) (*Consul, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	c := &Consul{IP: s.IP(i), Process: newProcess(name, dir, path, "agent", "-config-dir="+filepath.Join(dir, "conf"))}
+	c := &Consul{IP: s.IP(i), Process: newProcess(s.machine(i), name, dir, path, "agent", "-config-dir="+filepath.Join(dir, "conf"))}
 	c.env = environ() // CONSUL_* of the user must not reach the servers
 	for _, p := range []struct {
 		to    *int
 		usual int
 	}{{&c.HTTPPort, 8500}, {&c.DNSPort, 8600}, {&c.serfPort, 8301}, {&c.rpcPort, 8300}} {
-		port, err := freePort(c.IP, p.usual)
+		port, err := s.freePort(i, p.usual)
 		if err != nil {
 			return nil, err
 		}

@@ -44,6 +44,15 @@ func (n network) release() {
 	}
 }
 
+// freePort is a port of machine i.
+func (s *Sandbox) freePort(i, usual int) (port int, err error) {
+	err = s.machine(i)(func() error {
+		port, err = freePort(s.IP(i), usual)
+		return err
+	})
+	return port, err
+}
+
 // freePort returns usual if nothing on ip listens there, for TCP and UDP, otherwise a port that is free now. Usual
 // ports are tried first because people know them, and because the kernel never gives them to an outgoing connection.
 func freePort(ip string, usual int) (int, error) {

@@ -24,6 +24,7 @@ type Process struct {
 
 	path string
 	args []string
+	on   func(f func() error) error // runs f on the process's machine
 	env  []string // nil is this process's
 	dir  string
 
@@ -33,8 +34,8 @@ type Process struct {
 	groups []int // process groups of all runs: a driver may outlive its agent for a moment
 }
 
-func newProcess(name, dir, path string, args ...string) *Process {
-	return &Process{Name: name, LogFile: filepath.Join(dir, name+".log"), path: path, args: args, dir: dir}
+func newProcess(on func(func() error) error, name, dir, path string, args ...string) *Process {
+	return &Process{Name: name, LogFile: filepath.Join(dir, name+".log"), on: on, path: path, args: args, dir: dir}
 }
 
 // Start runs the program. It is an error if it already runs.
@@ -54,7 +55,7 @@ func (p *Process) Start() error {
 	// A group of its own keeps Ctrl-C in a terminal from ending it before the sandbox does, and lets the sandbox
 	// end its children with it. The death signal ends it if this process is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := spawn(cmd.Start); err != nil {
+	if err := p.on(cmd.Start); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	done := make(chan struct{})

@@ -78,12 +78,12 @@ func (s *Sandbox) newRedis(i int, path string) (*Redis, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	port, err := freePort(s.IP(i), 6379)
+	port, err := s.freePort(i, 6379)
 	if err != nil {
 		return nil, err
 	}
 	r := &Redis{Node: name, IP: s.IP(i), Port: port, dir: dir}
-	r.Process = newProcess(name, dir, path, r.ConfigFile())
+	r.Process = newProcess(s.machine(i), name, dir, path, r.ConfigFile())
 	return r, os.WriteFile(r.ConfigFile(), []byte(s.redisConfig(i, r)), 0o644)
 }
 

@@ -12,7 +12,7 @@ func (s *Sandbox) Run(i int, name, path string, args ...string) (*Process, error
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	p := newProcess(name, dir, path, args...)
+	p := newProcess(s.machine(i), name, dir, path, args...)
 	s.more = append(s.more, p)
 	return p, p.Start()
 }

@@ -60,6 +60,9 @@ type Options struct {
 	// Net is the first three numbers of the machines' addresses, such as "127.0.0". By default a free one is
 	// chosen at random, so that any number of sandboxes may run at a time.
 	Net string
+	// Enter, if set, runs f where machine i is: in a network namespace of its own, whose address Net gives, and on a
+	// thread that lives as long as the sandbox. Without it every machine is an address of this one.
+	Enter func(i int, f func() error) error
 	// Say, if set, is told each thing that is started.
 	Say func(format string, args ...any)
 }
@@ -75,6 +78,9 @@ func (o *Options) defaults() {
 	if o.Group == "" {
 		o.Group = "redis"
 	}
+	if o.Enter == nil {
+		o.Enter = func(_ int, f func() error) error { return spawn(f) }
+	}
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
@@ -82,6 +88,11 @@ func (o *Options) defaults() {
 
 // agents is how many agents there are: one for each node, and the witnesses.
 func (o *Options) agents() int { return o.Nodes + o.Witnesses }
+
+// machine runs things on machine i.
+func (s *Sandbox) machine(i int) func(f func() error) error {
+	return func(f func() error) error { return s.options.Enter(i, f) }
+}
 
 // Sandbox is a running installation. Its parts are numbered from 0; part i of each kind runs on machine i, whose
 // address is IP(i).

@@ -129,7 +129,7 @@ func TestSandboxesDoNotMeet(t *testing.T) {
 
 func TestChildrenOfAKilledProcessEndWithTheSandbox(t *testing.T) {
 	dir := t.TempDir()
-	p := newProcess("parent", dir, "/bin/sh", "-c", "sleep 1000 & echo $!; wait")
+	p := newProcess(spawn, "parent", dir, "/bin/sh", "-c", "sleep 1000 & echo $!; wait")
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

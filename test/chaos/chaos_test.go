@@ -1,0 +1,194 @@
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
+)
+
+var (
+	minutes = flag.Float64("minutes", 1, "how long faults are injected, in minutes")
+	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "which faults")
+)
+
+// faultsPerRound is how many faults are injected before everything is mended and judged.
+const faultsPerRound = 4
+
+// TestChaos injects random faults into an installation under load, mends everything now and then, and judges what the
+// clients were told: G1, G2, G3, and that the group is whole again.
+func TestChaos(t *testing.T) {
+	t.Logf("seed %d", *seed)
+	h, _ := start(t, hosts.Options{Supervise: true, Sandbox: sandbox.Options{
+		GroupHCL: fmt.Sprintf("down_after = %q\nfence_after = %q\ndurability = \"wait:1\"", downAfter, fenceAfter)}})
+	c := &chaos{t: t, h: h, r: rand.New(rand.NewPCG(*seed, 1)), began: time.Now(), counts: map[string]int{}}
+	names := c.watchNames(t.Context())
+	for round := 1; time.Since(c.began) < time.Duration(*minutes*float64(time.Minute)); round++ {
+		c.round(round)
+		if t.Failed() {
+			break
+		}
+	}
+	if err := names(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.counts)) {
+		t.Logf("%4d × %s", c.counts[name], name)
+	}
+	if t.Failed() {
+		t.Logf("seed %d, what was done:\n%s", *seed, strings.Join(c.log, "\n"))
+	}
+}
+
+type chaos struct {
+	t      *testing.T
+	h      *hosts.Hosts
+	r      *rand.Rand
+	began  time.Time
+	mu     sync.Mutex
+	log    []string
+	counts map[string]int
+}
+
+func (c *chaos) say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, fmt.Sprintf("%9.3fs  ", time.Since(c.began).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// round injects some faults under load, mends them, and judges.
+func (c *chaos) round(n int) {
+	t, h := c.t, c.h
+	before := whole(t, h)
+	var writers []*hosts.Writer
+	for i := range h.Redises() {
+		name := fmt.Sprintf("r%d-host%d", n, i)
+		writers = append(writers, h.StartWriter(t.Context(), hosts.WriterOptions{Name: name, From: i, To: h.DNS(i, i)}),
+			h.StartWriter(t.Context(), hosts.WriterOptions{Name: name + "-wait", From: i, To: h.DNS(i, i), Wait: 1}))
+	}
+	all := []int{0, 1, 2}
+	writers = append(writers, h.StartWriter(t.Context(), hosts.WriterOptions{Name: fmt.Sprintf("r%d-client", n), From: h.Client, To: h.DNS(h.Client, all...)}),
+		h.StartWriter(t.Context(), hosts.WriterOptions{Name: fmt.Sprintf("r%d-client-wait", n), From: h.Client, To: h.DNS(h.Client, all...), Wait: 1}))
+	defer func() {
+		for _, w := range writers {
+			w.Stop()
+		}
+	}()
+	for range faultsPerRound {
+		f := faults[c.r.IntN(len(faults))]
+		i := c.r.IntN(len(all))
+		if state, err := h.State(t.Context()); err == nil && state.Record != nil && c.r.IntN(2) == 0 {
+			i = max(0, h.Of(state.Record.Master))
+		}
+		c.counts[f.name]++
+		c.say("%s, host %d", f.name, i+1)
+		mend, err := f.strike(c, i)
+		if err != nil {
+			c.say("  which failed: %v", err)
+		}
+		sleepFor(t, time.Duration(1000+c.r.IntN(6000))*time.Millisecond) // how long a fault lasts is part of it
+		if mend != nil {
+			c.say("mend %s, host %d", f.name, i+1)
+			if err := mend(); err != nil {
+				c.say("  which failed: %v", err)
+			}
+		}
+		if c.r.IntN(2) == 0 {
+			sleepFor(t, time.Duration(c.r.IntN(3000))*time.Millisecond)
+		}
+	}
+	c.say("mend all")
+	c.mendAll()
+	after := whole(t, h)
+	c.say("whole in epoch %d, master %s", after.Record.Epoch, after.Record.Master)
+	for _, w := range writers {
+		w.Stop()
+	}
+	c.judge(before, after, writers)
+}
+
+// judge holds what the clients were told against what the group has.
+func (c *chaos) judge(before, after failover.State, writers []*hosts.Writer) {
+	t, h := c.t, c.h
+	var acks []hosts.Ack
+	for _, w := range writers {
+		acks = append(acks, w.Acks()...)
+	}
+	master := h.Of(after.Record.Master)
+	gone := lost(t, h, master, acks)
+	promised := lost(t, h, master, waited(acks))
+	c.say("%d writes acknowledged, %d of them by WAIT; lost %d and %d; epochs %d to %d", len(acks), len(waited(acks)), len(gone), len(promised), before.Record.Epoch, after.Record.Epoch)
+	t.Log(c.log[len(c.log)-1])
+	if len(promised) > 0 {
+		t.Errorf("G3: %d writes that WAIT had acknowledged are lost, the first: %+v", len(promised), promised[0])
+	}
+	// Whoever acknowledged after another did is a master after it: more changes than epochs are two masters at once.
+	slices.SortFunc(acks, func(a, b hosts.Ack) int { return a.Sent.Compare(b.Sent) })
+	changes, last := uint64(0), hosts.Ack{Addr: before.Record.Address}
+	for _, a := range acks {
+		if a.Addr != last.Addr && a.Sent.After(last.At) {
+			changes++
+			c.say("  %s acknowledges %s sent %s, after %s", a.Addr, a.Key(), a.Sent.Sub(c.began), last.Addr)
+		}
+		if a.At.After(last.At) {
+			last = a
+		}
+	}
+	if epochs := after.Record.Epoch - before.Record.Epoch; changes > epochs {
+		t.Errorf("G2: the server that acknowledges changed %d times in %d epochs", changes, epochs)
+	}
+}
+
+// watchNames asks Consul all along who is master, and returns what stops that and tells of an answer with two (G1).
+func (c *chaos) watchNames(ctx context.Context) func() error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var found error
+	for i := range c.h.Consuls() {
+		wg.Go(func() {
+			dns := c.h.DNS(c.h.Client, i)
+			for ctx.Err() == nil {
+				_, err := dns(ctx)
+				if err == nil || !strings.Contains(err.Error(), "masters:") {
+					err = nil
+					tagged, _, herr := c.h.Consul(i).Client.Health().Service(c.h.Group(), "master", true, nil)
+					if herr == nil && len(tagged) > 1 {
+						err = fmt.Errorf("%d nodes have the tag master", len(tagged))
+					}
+				}
+				if err != nil {
+					mu.Lock()
+					found = fmt.Errorf("G1: Consul server %d, after %s: %w", i+1, time.Since(c.began), err)
+					mu.Unlock()
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		})
+	}
+	return func() error {
+		cancel()
+		wg.Wait()
+		return found
+	}
+}
+
+func sleepFor(t *testing.T, d time.Duration) {
+	select {
+	case <-t.Context().Done():
+	case <-time.After(d):
+	}
+}

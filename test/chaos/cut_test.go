@@ -1,0 +1,186 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
+)
+
+const (
+	downAfter  = time.Second
+	fenceAfter = 3 * time.Second
+	cutFor     = 6 * time.Second
+)
+
+func rounds() int {
+	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
+		return n
+	}
+	return 1
+}
+
+// A master that is cut off, with clients on its side, stops within fence_after, and loses nothing that WAIT 1 acknowledged
+// with durability wait:1 (G3, G5). The others go on; after the heal it is a replica again, and what it had besides is in
+// a file that history names (G7).
+func TestCutMaster(t *testing.T) {
+	h, _ := start(t, hosts.Options{Sandbox: sandbox.Options{
+		GroupHCL: fmt.Sprintf("down_after = %q\nfence_after = %q\ndurability = \"wait:1\"", downAfter, fenceAfter)}})
+	for range rounds() {
+		cutMaster(t, h)
+	}
+}
+
+func cutMaster(t *testing.T, h *hosts.Hosts) {
+	before := whole(t, h)
+	old := h.Of(before.Record.Master)
+	var others []int
+	for i := range h.Redises() {
+		if i != old {
+			others = append(others, i)
+		}
+	}
+	name := fmt.Sprintf("e%d", before.Record.Epoch)
+	inside := h.StartWriter(t.Context(), hosts.WriterOptions{Name: name + "-inside", From: old, To: h.Pinned(old)})
+	waiting := h.StartWriter(t.Context(), hosts.WriterOptions{Name: name + "-waiting", From: old, To: h.Pinned(old), Wait: 1})
+	outside := h.StartWriter(t.Context(), hosts.WriterOptions{Name: name + "-outside", From: h.Client, To: h.DNS(h.Client, others...)})
+	defer inside.Stop()
+	defer waiting.Stop()
+	defer outside.Stop()
+	for _, w := range []*hosts.Writer{inside, waiting, outside} {
+		eventually(t, "writes are acknowledged", func(context.Context) error {
+			if n := len(w.Acks()); n < 50 {
+				return fmt.Errorf("%s has %d", w.Name, n)
+			}
+			return nil
+		})
+	}
+	cut := time.Now()
+	must(t, h.Network.Cut(old))
+	time.Sleep(cutFor) // how long the cut lasts is the fault itself
+	healed := time.Now()
+	must(t, h.Network.Heal())
+	var after = before
+	eventually(t, "the old master is a replica in sync", func(ctx context.Context) error {
+		var err error
+		if after, err = h.State(ctx); err != nil {
+			return err
+		}
+		r, info := after.Record, map[string]string{}
+		if info, err = h.Redis(old).Info(ctx); err == nil &&
+			(info["role"] != "slave" || info["master_link_status"] != "up" || info["master_host"]+":"+info["master_port"] != r.Address) {
+			err = fmt.Errorf("it is %s of %s, link %s", info["role"], info["master_host"], info["master_link_status"])
+		}
+		return err
+	})
+	inSync := time.Since(healed)
+	after = whole(t, h)
+	inside.Stop()
+	waiting.Stop()
+	outside.Stop()
+
+	last := lastAck(append(inside.Acks(), waiting.Acks()...)).Sub(cut)
+	back := firstAck(outside.Acks(), cut, h.Redis(old).Addr())
+	master := h.Of(after.Record.Master)
+	lostWaited := lost(t, h, master, waited(waiting.Acks()))
+	lostInside := lost(t, h, master, inside.Acks())
+	lostOutside := lost(t, h, master, outside.Acks())
+	rescued := rescues(t, h, after.Record.Epoch, h.Redis(old).Node)
+	t.Logf("cut: last acknowledged on its side after %s; the others write again after %s; in sync %s after the heal; lost %d of %d (WAIT: %d of %d; outside: %d of %d); rescued: %s",
+		last.Round(time.Millisecond), back.Sub(cut).Round(time.Millisecond), inSync.Round(time.Millisecond), len(lostInside), len(inside.Acks()),
+		len(lostWaited), len(waited(waiting.Acks())), len(lostOutside), len(outside.Acks()), rescued)
+	if last > fenceAfter {
+		t.Errorf("the isolated master acknowledged for %s, want %s at most", last, fenceAfter)
+	}
+	if len(lostWaited) > 0 || len(lostOutside) > 0 {
+		t.Errorf("lost %d writes that WAIT had acknowledged, and %d of the clients outside", len(lostWaited), len(lostOutside))
+	}
+	for _, a := range append(inside.Acks(), waiting.Acks()...) {
+		if a.At.After(healed) && a.Addr == h.Redis(old).Addr() {
+			t.Fatalf("the old master acknowledged %s after the heal", a.Key())
+		}
+	}
+	if limit := downAfter + fenceAfter + 500*time.Millisecond; back.Sub(cut) > 2*limit {
+		t.Errorf("the others wrote again after %s, want %s", back.Sub(cut), limit)
+	}
+	if len(lostInside) > 0 {
+		inFile(t, rescued, lostInside)
+	}
+}
+
+func lastAck(acks []hosts.Ack) (last time.Time) {
+	for _, a := range acks {
+		if a.At.After(last) {
+			last = a.At
+		}
+	}
+	return last
+}
+
+// firstAck is the first after a time by another server than the one named.
+func firstAck(acks []hosts.Ack, after time.Time, not string) time.Time {
+	for _, a := range acks {
+		if a.At.After(after) && a.Addr != not {
+			return a.At
+		}
+	}
+	return time.Time{}
+}
+
+func waited(acks []hosts.Ack) []hosts.Ack {
+	return slices.DeleteFunc(slices.Clone(acks), func(a hosts.Ack) bool { return a.Waited < 1 })
+}
+
+func lost(t *testing.T, h *hosts.Hosts, on int, acks []hosts.Ack) []hosts.Ack {
+	t.Helper()
+	l, err := h.Lost(t.Context(), on, acks)
+	must(t, err)
+	return l
+}
+
+// rescues is the file that history names for a node, in an epoch not above the one given.
+func rescues(t *testing.T, h *hosts.Hosts, epoch uint64, node string) string {
+	t.Helper()
+	k, err := h.Catalog(0)
+	must(t, err)
+	all, err := k.History(t.Context(), h.Group(), 5)
+	must(t, err)
+	for _, entry := range all {
+		for _, r := range entry.Rescued {
+			if r.Node == node && entry.Epoch <= epoch {
+				return r.File
+			}
+		}
+	}
+	return ""
+}
+
+// inFile looks for lost writes in what was rescued.
+func inFile(t *testing.T, file string, acks []hosts.Ack) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Errorf("%d writes were lost and nothing was rescued: %v", len(acks), err)
+		return
+	}
+	for _, a := range acks {
+		if !strings.Contains(string(data), a.Key()) {
+			t.Errorf("%s was lost and is not in %s", a.Key(), file)
+			return
+		}
+	}
+}
+
+func eventually(t *testing.T, what string, holds func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	must(t, sandbox.WaitFor(ctx, what, holds))
+}
