@@ -90,7 +90,7 @@ func (g *group) order(ctx context.Context, key, name string, limit time.Duration
 		defer cancel()
 		done, err := f(ctx, n)
 		if err != nil {
-			g.log.Warn("order failed", "order", key, "error", err)
+			g.complain.warn(g.log, "order failed: "+key, "error", err)
 			pauseAfterError(ctx)
 			return nil
 		}
@@ -205,7 +205,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 		case errors.Is(err, catalog.ErrConflict):
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
 		default:
-			g.log.Warn("write to Consul failed", "action", a.String(), "error", err)
+			g.complain.warn(g.log, "write to Consul failed", "action", a.String(), "error", err)
 			pauseAfterError(ctx)
 		}
 		return g.reread(ctx)
@@ -278,7 +278,7 @@ func (g *group) reread(ctx context.Context) func() {
 	begun := g.now()
 	s, err := g.store.ReadGroup(ctx, g.name, true)
 	if err != nil {
-		g.log.Warn("cannot read the group", "error", err)
+		g.complain.warn(g.log, "cannot read the group", "error", err)
 		pauseAfterError(ctx)
 		return nil
 	}

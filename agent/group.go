@@ -58,7 +58,8 @@ type group struct {
 	said     string
 	troubled bool
 	// change is the change of master that this agent committed, until its history is complete.
-	change  *change
+	change *change
+	complain
 	publish func(*group)
 	rescues *rescues
 	// told is what a master's agent said of it directly, because Consul did not answer it, and toldAt when. refused is why

@@ -22,6 +22,7 @@ type leases struct {
 	log    hclog.Logger
 	groups []*group // those with nodes of this agent
 	kick   chan struct{}
+	complain
 }
 
 // ask wants a read soon; asking twice is asking once.
@@ -45,7 +46,7 @@ func (l *leases) run(ctx context.Context) {
 		every := l.interval()
 		timer.Reset(every)
 		if err := l.once(ctx, 2*every); err != nil && ctx.Err() == nil {
-			l.log.Warn("cannot confirm the records", "error", err)
+			l.complain.warn(l.log, "cannot confirm the records", "error", err)
 			pauseAfterError(ctx)
 			timer.Reset(0)
 		}

@@ -20,11 +20,12 @@ import (
 type publisher struct {
 	catalog registrar
 	log     hclog.Logger
-	mu      sync.Mutex
-	nodes   map[string]*published
-	groups  map[string]standing
-	ctx     context.Context
-	wg      sync.WaitGroup
+	complain
+	mu     sync.Mutex
+	nodes  map[string]*published
+	groups map[string]standing
+	ctx    context.Context
+	wg     sync.WaitGroup
 }
 
 // standing is where a group stands, for the agent's own check.
@@ -145,7 +146,7 @@ func (p *publisher) keep(ctx context.Context, name string, d *published) {
 		}
 		services, results := d.get()
 		if err := p.bring(ctx, there, services, results); err != nil {
-			p.log.Warn("cannot register with Consul", "node", name, "error", err)
+			p.complain.warn(p.log, "cannot register with Consul", "node", name, "error", err)
 			select {
 			case <-ctx.Done():
 				return

@@ -12,10 +12,14 @@ const pollEvery = 5 * time.Millisecond
 // WaitFor looks at a condition until it holds (nil) or ctx ends; the error then says what was waited for and why it
 // did not hold when it was last looked at.
 func WaitFor(ctx context.Context, what string, holds func(ctx context.Context) error) error {
+	var err error
 	for {
-		err := holds(ctx)
-		if err == nil {
+		now := holds(ctx)
+		if now == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil {
+			err = now // what the end of the wait itself has cut off says nothing
 		}
 		select {
 		case <-ctx.Done():
