@@ -127,7 +127,9 @@ func (g *group) step(ctx context.Context) time.Duration {
 		if v.Read {
 			n.inherit(v.State.Nodes[name])
 		}
-		v.Local = append(v.Local, n.local(v.State.Nodes[name]))
+		l := n.local(v.State.Nodes[name])
+		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.settings().BusyAfter)
+		v.Local = append(v.Local, l)
 	}
 	g.fenceAfter.Store(int64(g.view.Fence()))
 	g.connectNodes(ctx)

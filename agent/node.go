@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
@@ -50,6 +51,8 @@ type node struct {
 	// nothing, and rescueAfter when the next is due.
 	rescuedRun, rescued, rescueFailed string
 	rescueAfter                       time.Duration
+	// busySince is since when it has answered nothing but that a script keeps it; 0 while it answers otherwise.
+	busySince time.Duration
 	// attachedRun is the run that was seen open, or following with its link up.
 	attachedRun string
 	// inherited is the run for which was taken over what an agent before this one knew.
@@ -63,6 +66,12 @@ func (n *node) observe(o plugin.Observation, now time.Duration) {
 		n.learn(*o.Info)
 	}
 	n.seen, n.at = o, now
+	switch busy := o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY"); {
+	case !busy:
+		n.busySince = 0
+	case n.busySince == 0:
+		n.busySince = now
+	}
 	switch o.Link {
 	case plugin.LinkGone:
 		n.dead = n.ended()

@@ -19,6 +19,8 @@ func reportOf(v *View, n *Local) Report {
 		rep.State = StateDead
 	case !n.Known:
 		rep.State = StateUnknown
+	case n.Busy && n.State == StateOpen:
+		rep.State = StateBusy
 	case r != nil && n.State == StateOpen && (r.Master != n.Name || r.RunID != n.RunID):
 		rep.State = StateStray
 	case r != nil && (n.State == StateFollowing || n.State == StateSyncing) && n.Master != r.Address:

@@ -71,6 +71,8 @@ const (
 	StateOpen NodeState = "open"
 	// StateFrozen: replicates from a closed port and takes no writes.
 	StateFrozen NodeState = "frozen"
+	// StateBusy: open, but a script has kept it for busy_after and does not end.
+	StateBusy NodeState = "busy"
 	// StatePaused: open, but writes of clients are held back until a replica has everything.
 	StatePaused NodeState = "paused"
 	// StateFollowing: replicates from the master, link up.

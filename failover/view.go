@@ -89,6 +89,8 @@ type Local struct {
 	Keys     int64
 	// LookedAt is when the last Look that was answered was sent.
 	LookedAt time.Duration
+	// Busy: it has answered for busy_after that a script keeps it.
+	Busy bool
 	// HalfSynced: a full resync was begun and not finished.
 	HalfSynced bool
 	// Attached: this run was seen open, or with its link to a master up.

@@ -19,7 +19,7 @@ var faults = []fault{
 	{"Redis stopped", func(c *chaos, i int) (func() error, error) { return c.h.Redis(i).Cont, c.h.Redis(i).Stop() }},
 	{"Redis hangs", func(c *chaos, i int) (func() error, error) { return nil, c.h.Hang(i, 2*time.Second) }},
 	{"a script without end", func(c *chaos, i int) (func() error, error) {
-		return nil, c.h.StuckScript(i, c.r.IntN(2) == 0)
+		return func() error { return c.h.EndScript(i) }, c.h.StuckScript(i, c.r.IntN(2) == 0)
 	}},
 	{"host cut off", func(c *chaos, i int) (func() error, error) {
 		return func() error { return c.h.Network.HealHost(i) }, c.h.Network.Cut(i)
@@ -70,6 +70,7 @@ func (c *chaos) mendAll() {
 	_ = c.h.Network.Heal()
 	for i := range c.h.Redises() {
 		_ = c.h.Redis(i).Cont()
+		_ = c.h.EndScript(i)
 		if !c.h.Consul(i).Running() {
 			_ = c.h.Consul(i).Start()
 		}

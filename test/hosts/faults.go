@@ -99,6 +99,16 @@ func (h *Hosts) StuckScript(i int, writes bool) error {
 	return h.send(i, "EVAL", script, 0)
 }
 
+// EndScript ends a script that has written nothing. It is no error if there is none, or if it cannot be ended.
+func (h *Hosts) EndScript(i int) error {
+	var answer goredis.Error
+	err := h.send(i, "SCRIPT", "KILL")
+	if errors.As(err, &answer) {
+		return nil
+	}
+	return err
+}
+
 // Order writes an operator's order for the group.
 func (h *Hosts) Order(ctx context.Context, o failover.Order) error {
 	k, err := h.Catalog(h.reachableFirst()[0])
