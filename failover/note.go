@@ -29,17 +29,23 @@ func (v *View) Note() {
 	}
 }
 
-// noteFreezes notes since when a server may be open without a lease.
+// noteFreezes notes since when a server may be open without a lease, and when the last lease ends that it had. Before
+// there is a record nobody wants a freeze.
 func (v *View) noteFreezes(m *Memory) {
-	wanted := map[string]time.Duration{}
+	wanted, ends := map[string]time.Duration{}, map[string]time.Duration{}
 	for _, n := range v.Local {
-		if n.MaybeOpen && !n.Dead && v.Now >= v.Lease.Until(n.Name, n.RunID, v.Highest, v.Fence()) {
+		if v.Highest == 0 || !n.MaybeOpen || n.Dead {
+			continue
+		}
+		until := v.Lease.Until(n.Name, n.RunID, v.Highest, v.Fence())
+		ends[n.Name] = max(until, m.LeaseEnds[n.Name])
+		if v.Now >= until {
 			if wanted[n.Name] = v.Now; m.FreezeWanted[n.Name] > 0 {
 				wanted[n.Name] = m.FreezeWanted[n.Name]
 			}
 		}
 	}
-	m.FreezeWanted = wanted
+	m.FreezeWanted, m.LeaseEnds = wanted, ends
 }
 
 func (v *View) noteElection(m *Memory) {

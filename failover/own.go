@@ -99,7 +99,12 @@ func (v *View) stand(d *Decision, n *Local) {
 	if v.drains(d, n) {
 		return
 	}
-	v.freeze(d, n, attempt, v.State.Record.Election.Cause, v.Memory.Seen+freezeConfirm)
+	// A server that was started open, in the middle of it, has as long from then on.
+	killAt := max(v.Memory.Seen, v.Memory.FreezeWanted[n.Name]) + freezeConfirm
+	if end := v.Memory.LeaseEnds[n.Name]; end > 0 {
+		killAt = min(killAt, end) // the leader waits no longer than that
+	}
+	v.freeze(d, n, attempt, v.State.Record.Election.Cause, killAt)
 }
 
 // drains tells whether a replica should go on replicating for a moment before it freezes.

@@ -179,12 +179,13 @@ func TestStart(t *testing.T) {
 		{"an operator's word on nobody", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")},
 			func(s *State) { s.Order = &Order{Kind: OrderBootstrap, Target: "z"} }, "", `"z", which is no node`},
 		{"too few", []Report{node("a", 0, "x", "")}, func(s *State) { s.Settings = &Settings{Quorum: 2} }, "", "1 of 2 nodes have reported"},
+		{"nobody has said how many to expect", []Report{node("a", 0, "x", "")}, func(s *State) { s.Settings = nil }, "", "the group's settings"},
 		{"one of an agent is missing", []Report{node("a", 0, "x", "")},
 			func(s *State) { s.Agents = map[string]AgentInfo{"q": {Agent: "q", Nodes: []string{"b"}}} }, "", "b of agent q has not reported"},
 		{"one does not answer", []Report{node("a", 0, "x", ""), {Node: "b", State: StateUnknown}}, nil, "", "b is unknown"},
 		{"nobody wants to be", []Report{{Node: "a", RunID: "r", State: StateOpen}}, nil, "", "every node has priority 0"},
 	} {
-		s := State{Nodes: map[string]Report{}}
+		s := State{Nodes: map[string]Report{}, Settings: &Settings{}}
 		for _, n := range c.nodes {
 			s.Nodes[n.Node] = n
 		}

@@ -65,12 +65,12 @@ func Start(s State) (*Record, string) {
 
 // notReady says which nodes have yet to report.
 func notReady(s State, nodes []Report) string {
-	want := 1
-	if s.Settings != nil {
-		want = max(want, s.Settings.BootstrapExpect)
-		if s.Settings.BootstrapExpect == 0 {
-			want = max(want, s.Settings.Quorum)
-		}
+	if s.Settings == nil {
+		return "no agent has written the group's settings yet" // which say how many nodes are expected
+	}
+	want := max(1, s.Settings.BootstrapExpect)
+	if s.Settings.BootstrapExpect == 0 {
+		want = max(want, s.Settings.Quorum)
 	}
 	if len(nodes) < want {
 		return fmt.Sprintf("%d of %d nodes have reported", len(nodes), want)

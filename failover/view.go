@@ -150,6 +150,8 @@ type Memory struct {
 	FencedSeen time.Duration
 	// FreezeWanted is since when each own node may be open without a lease.
 	FreezeWanted map[string]time.Duration
+	// LeaseEnds is when the last lease ends, or ended, of each own node that may be open.
+	LeaseEnds map[string]time.Duration
 	// Turns are the turns for full resyncs that were handed out.
 	Turns map[string]Turn
 	// Reach is, for each member that is not counted, the run and the master's offset it has to reach.

@@ -1,0 +1,259 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+// judged says which guarantees every history is held to; see "Guarantees" in docs/architecture.md.
+var judged = struct {
+	tag        bool // G1, of the tag; that the name is one entry is how Consul keeps it
+	alone      bool // G2
+	durability bool // G3, where the record promises it
+	switchover bool // G4
+	lease      bool // G5, and more: no write is taken without a lease
+	wiping     bool // G6
+}{tag: false, alone: true, durability: true, switchover: true, lease: true, wiping: true}
+
+// watchdog remembers what it takes to tell that something happened that must never happen. It is called under the
+// world's lock.
+type watchdog struct {
+	epoch    uint64
+	masters  map[uint64]string
+	filled   bool // the group was whole once, with data
+	restored bool // a snapshot was restored
+	durable  []*op
+	acked    int
+	waited   int
+	changes  int
+	saved    map[int]bool
+}
+
+const (
+	// resumeGrace is how long a machine that was paused may go on with what it was at: its server may answer what was
+	// queued. agentGrace is the same for an agent that was started or paused.
+	resumeGrace = 100 * ms
+	agentGrace  = 500 * ms
+)
+
+// excused tells whether the assumption of G2 does not hold for an open server: its agent runs.
+func (s *server) excused() bool {
+	m, now := s.m, s.w.now()
+	l := m.life
+	tamed := s.config == plugin.FrozenAddress // else it may have been started open, by nobody's order
+	return !tamed || m.still != nil || m.resumed > 0 && now < m.resumed+resumeGrace ||
+		l == nil || l.still != nil || now < l.began+agentGrace || l.resumed > 0 && now < l.resumed+resumeGrace
+}
+
+// look is done at every step.
+func (d *watchdog) look(w *world) {
+	var open []string
+	for _, s := range w.servers {
+		if s.alive && s.open && !s.excused() {
+			open = append(open, fmt.Sprintf("%s (%s)", s.name, s.run))
+		}
+	}
+	if judged.alone && len(open) > 1 {
+		w.fail("G2: %s are open at once", strings.Join(open, " and "))
+	}
+}
+
+// opens judges a server that has just been opened.
+func (d *watchdog) opens(s *server) {
+	w := s.w
+	d.look(w)
+	r := w.consul.state.Record
+	if r == nil || r.Phase != failover.Steady || r.Master != s.name || r.RunID != s.run {
+		return
+	}
+	d.lookForDurable(s)
+}
+
+// lookForDurable looks whether a master has every write that it must have.
+func (d *watchdog) lookForDurable(s *server) {
+	if !judged.durability || len(d.durable) == 0 {
+		return
+	}
+	has := map[int]bool{}
+	for _, e := range s.log {
+		has[e.id] = true
+	}
+	for _, o := range d.durable {
+		if !has[o.id] {
+			s.w.fail("G3: %s is master and lacks write %d, which %s acknowledged at offset %d after %d replicas had it",
+				s.name, o.id, o.server.name, o.at, o.acks)
+			return
+		}
+	}
+}
+
+// writes judges a write that a server has just taken: it must have a lease, or have had one until a moment ago.
+func (d *watchdog) writes(s *server) {
+	w := s.w
+	if !judged.lease || s.excused() || w.consul.state.Record == nil {
+		return
+	}
+	fence := time.Duration(float64(w.settings.fenceAfter) / min(s.m.rate, 1))
+	if late := w.now() - max(s.m.leased, s.m.promised()) - fence; late > 10*ms {
+		w.fail("G5: %s takes a write, and its lease ended %s ago", s.name, late)
+	}
+}
+
+// acknowledges notes a write that a client was told to be done.
+func (d *watchdog) acknowledges(o *op) {
+	w := o.server.w
+	o.acked = w.now()
+	d.acked++
+	if !o.waited {
+		return
+	}
+	d.waited++
+	if r := w.consul.state.Record; r != nil && promised(r) > 0 && o.acks >= promised(r) {
+		d.durable = append(d.durable, o)
+	}
+}
+
+// promised is the k of wait:k, 0 if the record promises nothing.
+func promised(r *failover.Record) int {
+	k, _ := failover.ParseDurability(r.Durability)
+	return k
+}
+
+// saves notes what a server saved to a file.
+func (d *watchdog) saves(s *server) {
+	for _, e := range s.log {
+		d.saved[e.id] = true
+	}
+}
+
+// resyncs judges a full resync that is about to replace what a replica has.
+func (d *watchdog) resyncs(s, master *server) {
+	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 {
+		s.w.fail("G6: %s had %d writes and is wiped by %s, which has none", s.name, s.keys(), master.name)
+	}
+}
+
+// recordMoves judges a write of the record.
+func (d *watchdog) recordMoves(w *world, before, after kept) {
+	old, r := before.state.Record, after.state.Record
+	syncing := 0
+	for _, m := range r.Eligible {
+		if m.Syncing != "" {
+			syncing++
+		}
+	}
+	if syncing > w.settings.parallelSyncs {
+		w.fail("%d full resyncs at a time, want %d at most", syncing, w.settings.parallelSyncs)
+	}
+	if r.Epoch < d.epoch && !d.restored {
+		w.fail("the epoch went back from %d to %d", d.epoch, r.Epoch)
+	}
+	d.epoch = max(d.epoch, r.Epoch)
+	if was, ok := d.masters[r.Epoch]; ok && was != r.Master+" "+r.RunID && !d.restored {
+		w.fail("epoch %d has two masters: %s and %s %s", r.Epoch, was, r.Master, r.RunID)
+	}
+	d.masters[r.Epoch] = r.Master + " " + r.RunID
+	if after.entry.Meta["node"] != r.Master || (after.entry.Status == "passing") != (r.Phase == failover.Steady) {
+		w.fail("G1: the record says %s of %s, and the name says %s of %s", r.Phase, r.Master, after.entry.Status, after.entry.Meta["node"])
+	}
+	if old != nil && old.Phase == failover.Electing && r.Phase == failover.Steady {
+		d.changes++
+		if old.Election.AcceptLoss != "" {
+			d.durable = nil
+		}
+		d.handsOver(w, before.state, r)
+	}
+}
+
+// handsOver judges the commit of a planned change.
+func (d *watchdog) handsOver(w *world, s failover.State, r *failover.Record) {
+	old, chosen := w.serverOf(s.Record.Master), w.serverOf(r.Master)
+	rep := s.Nodes[s.Record.Master]
+	final := rep.Attempt == s.RecordIndex && rep.State == failover.StateFrozen && rep.RunID == s.Record.RunID
+	if !judged.switchover || s.Record.Election.Kind != failover.ForSwitchover || old == chosen || !final ||
+		!old.alive || old.run != rep.RunID || !chosen.alive || chosen.run != r.RunID {
+		return
+	}
+	if !chosen.holds(old.dataset) {
+		w.fail("G4: a planned change from %s at %d to %s at %d", old.name, old.offset(), chosen.name, chosen.offset())
+	}
+}
+
+// lookAtTags is done whenever Consul's catalog has changed.
+func (d *watchdog) lookAtTags(w *world) {
+	if ids := w.holders(group, "master"); judged.tag && len(ids) > 1 {
+		w.fail("G1: %s have the tag master and pass", strings.Join(ids, " and "))
+	}
+}
+
+func (w *world) serverOf(node string) *server {
+	for _, s := range w.servers {
+		if s.name == node {
+			return s
+		}
+	}
+	return nil
+}
+
+// whole says what keeps the group from being as it should: the record steady, its master open, and every server that
+// lives following it and counted.
+func (w *world) whole() error {
+	r := w.consul.state.Record
+	if r == nil || r.Phase != failover.Steady {
+		return fmt.Errorf("the record is %+v", r)
+	}
+	for _, s := range w.servers {
+		switch {
+		case s.name == r.Master && (!s.alive || !s.open || s.run != r.RunID):
+			return fmt.Errorf("%s is master, alive %v, open %v, %s", s.name, s.alive, s.open, s.run)
+		case s.name == r.Master || !s.alive:
+		case s.master != w.serverOf(r.Master).address || s.up == nil || !s.up.up:
+			return fmt.Errorf("%s follows %q, up %+v", s.name, s.master, s.up)
+		case r.Eligible[s.name].RunID != s.run:
+			return fmt.Errorf("%s is not counted", s.name)
+		case s.config != plugin.FrozenAddress:
+			return fmt.Errorf("%s would not start frozen", s.name)
+		}
+	}
+	return nil
+}
+
+// ruined tells whether an operator has to rule: no run that counts is left, and what the servers hold are
+// histories of which the record knows nothing, or was to be replaced by a full resync that did not end. A server with an append-only file has such a one whenever it is
+// started.
+func (w *world) ruined() bool {
+	r, data := w.consul.state.Record, false
+	if r == nil {
+		return false
+	}
+	for _, s := range w.servers {
+		data = data || s.keys() > 0
+		counted := r.Eligible[s.name].RunID == s.run || s.name == r.Master && r.RunID == s.run
+		known := slices.ContainsFunc(r.Lineage, func(o failover.Opening) bool { return o.ReplID == s.replid || o.ReplID == s.replid2 })
+		if !s.cold && (counted || s.keys() > 0 && known) {
+			return false
+		}
+	}
+	return data
+}
+
+// short tells whether fewer are left than the record's durability needs to choose a master: the old one is not in its
+// run, and too many of the others are not in theirs.
+func (w *world) short() bool {
+	r := w.consul.state.Record
+	if r == nil || promised(r) == 0 || w.serverOf(r.Master).run == r.RunID && w.serverOf(r.Master).alive {
+		return false
+	}
+	counted := 0
+	for name, m := range r.Eligible {
+		if s := w.serverOf(name); s.alive && s.run == m.RunID && !s.cold {
+			counted++
+		}
+	}
+	return counted < len(r.Eligible)-promised(r)+1
+}

@@ -1,0 +1,205 @@
+package simulation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
+)
+
+// outcome is what came of a history.
+type outcome struct {
+	err                    error
+	log                    timeline
+	lasted                 time.Duration
+	changes, acked, waited int
+}
+
+// play plays the history of a seed, in the bubble that it is called in. Agents keep their files in dir.
+func play(seed uint64, dir string) outcome {
+	w := newWorld(seed, dir)
+	defer w.close()
+	err := w.history()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken != nil {
+		err = w.broken
+	}
+	d := &w.watchdog
+	return outcome{err, w.log, w.now(), d.changes, d.acked, d.waited}
+}
+
+func newWorld(seed uint64, dir string) *world {
+	r := rand.New(rand.NewPCG(seed, 0))
+	w := &world{seed: seed, dir: dir, began: time.Now(), rnd: r, settings: newSettings(r), weather: newWeather(r),
+		byAddress: map[string]*server{}}
+	w.consul = newConsul(w)
+	w.watchdog.masters, w.watchdog.saved = map[uint64]string{}, map[int]bool{}
+	for i := range w.settings.nodes {
+		m := w.newMachine(string(rune('a'+i)), fmt.Sprintf("10.0.0.%d:6379", i+1))
+		m.cfg.Nodes[0].Priority = one(r, 0, 10, 100, 100, 100)
+		m.cfg.Nodes[0].Zone = one(r, "", "east", "west")
+	}
+	w.machines[0].cfg.Nodes[0].Priority = 100
+	for i := range w.settings.witnesses {
+		w.newMachine(fmt.Sprintf("witness%d", i+1), "")
+	}
+	for _, m := range w.machines {
+		m.rate = 1 + (2*r.Float64()-1)*w.weather.drift
+	}
+	outside := w.newMachine("outside", "") // where clients run that run beside no server
+	outside.cfg = nil
+	for i := range w.settings.clients {
+		c := &client{w: w, m: w.machines[r.IntN(len(w.machines))], waits: i % 3, sticky: r.IntN(2) == 0,
+			dice: rand.New(rand.NewPCG(seed, uint64(i+1)))}
+		w.clients = append(w.clients, c)
+	}
+	return w
+}
+
+// history starts an installation, lets faults happen, mends them, and waits until all is well.
+func (w *world) history() error {
+	w.first()
+	if w.rnd.IntN(5) > 0 { // else the faults begin before the group is started
+		weather := w.weather
+		w.weather.clear()
+		if err := w.until(time.Minute); err != nil {
+			return err
+		}
+		w.weather = weather
+		w.run(w.now() + 500*ms)
+		w.watchdog.filled = true
+	}
+	w.faulty = true
+	w.run(w.now() + 3*time.Second + upTo(w.rnd, 12*time.Second))
+	w.faulty = false
+	w.mu.Lock()
+	w.mend()
+	w.mu.Unlock()
+	err := w.until(time.Minute)
+	w.mu.Lock()
+	short := err != nil && w.broken == nil && w.short()
+	if short {
+		w.note("MEND", "too few are left of those who must have reported: the operator accepts a loss")
+		w.putOrder(failover.Order{Kind: failover.OrderFailover, AcceptLoss: true})
+	}
+	w.mu.Unlock()
+	if short {
+		err = w.until(time.Minute)
+	}
+	if w.mu.Lock(); w.ruined() {
+		err = nil
+	}
+	w.mu.Unlock()
+	return err
+}
+
+// first is how the installation is found: fresh servers, frozen or not, or a replication that works already.
+func (w *world) first() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found := w.rnd.IntN(3)
+	for i, s := range w.servers {
+		switch {
+		case found == 0:
+			s.config = plugin.FrozenAddress
+		case found == 1 && i > 0:
+			s.config = w.servers[0].address
+		}
+		s.boot()
+		s.loading = 0
+	}
+	if found == 1 {
+		for range 20 {
+			w.writes++
+			w.servers[0].add(w.writes)
+		}
+	}
+	for _, m := range w.machines {
+		if m.cfg != nil {
+			w.later(upTo(w.rnd, 200*ms), m.start)
+		}
+	}
+}
+
+// run lets time pass until then, or until something is broken.
+func (w *world) run(until time.Duration) {
+	for w.now() < until && w.tick() {
+	}
+}
+
+// until lets time pass until the group is whole, at most so long.
+func (w *world) until(limit time.Duration) error {
+	var err error
+	for end := w.now() + limit; w.now() < end && w.tick(); {
+		w.mu.Lock()
+		err = w.whole()
+		for _, s := range w.servers { // a supervisor starts what an agent has ended
+			if !s.alive && w.rnd.IntN(10) == 0 {
+				s.boot()
+			}
+		}
+		w.mu.Unlock()
+		if err == nil {
+			return nil
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("not whole after %s: %w", limit, err)
+	}
+	return err
+}
+
+// tick lets one step pass of all that has no events of its own. It is false when the history is over.
+func (w *world) tick() bool {
+	time.Sleep(w.weather.tick + time.Duration(w.rnd.IntN(1000)))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	for i := 0; i < len(w.due); {
+		if d := w.due[i]; d.at <= now {
+			w.due = slices.Delete(w.due, i, i+1)
+			d.do()
+			i = 0
+		} else {
+			i++
+		}
+	}
+	if w.faulty && now >= w.nextFault {
+		w.nextFault = now + time.Duration(w.rnd.ExpFloat64()*float64(w.weather.every))
+		w.fault()
+	}
+	for _, s := range w.servers {
+		s.goOn()
+	}
+	w.replicate()
+	for _, c := range w.clients {
+		c.step()
+	}
+	if now >= w.nextPing {
+		w.nextPing = now + time.Second
+		w.pings()
+	}
+	w.consul.expire()
+	for _, m := range w.machines {
+		m.local.look()
+	}
+	w.watchdog.look(w)
+	return w.broken == nil
+}
+
+// close ends all agents and waits until nothing of them is left.
+func (w *world) close() {
+	w.mu.Lock()
+	for _, m := range w.machines {
+		m.stop(true)
+	}
+	lives := w.lives
+	w.mu.Unlock()
+	for _, l := range lives {
+		<-l.done
+	}
+}

@@ -1,0 +1,167 @@
+package simulation
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	histories = flag.Int("histories", manyHistories, "how many histories are played")
+	from      = flag.Uint64("from", 1, "the first seed of them")
+	seed      = flag.Uint64("seed", 0, "play the history of this seed alone and print it")
+	part      = flag.Int("part", 0, "play every n-th history from this one on, in this process; 0 shares them out among processes")
+	parts     = flag.Int("parts", runtime.NumCPU(), "the number of processes")
+)
+
+// TestHistories plays first the seeds that found something once, then new ones.
+//
+// A history runs on one processor, which hands one goroutine after the other what is due: that is twice as fast as on
+// two, and much the same each time. So the others are used by processes of their own.
+func TestHistories(t *testing.T) {
+	switch {
+	case *seed != 0:
+		onOneProcessor()
+		o := inBubble(t, *seed)
+		t.Logf("seed %d: %d changes of master, %d writes acknowledged, %d of them by WAIT, in %s\n%s",
+			*seed, o.changes, o.acked, o.waited, o.lasted, o.log)
+		if o.err != nil {
+			t.Errorf("seed %d: %v", *seed, o.err)
+		}
+	case *part > 0:
+		onOneProcessor()
+		playPart(t)
+	default:
+		share(t)
+	}
+}
+
+func onOneProcessor() {
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400) // a history leaves little behind
+}
+
+// totals are what a number of histories came to.
+type totals struct {
+	Histories, Changes, Acked, Waited int
+	Lasted                            time.Duration
+}
+
+const totalsLine = "TOTALS "
+
+// share has the histories played by processes.
+func share(t *testing.T) {
+	var all totals
+	var mu sync.Mutex
+	var processes sync.WaitGroup
+	began := time.Now()
+	for i := range *parts {
+		processes.Go(func() {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHistories$", "-test.v", "-test.timeout=0",
+				fmt.Sprintf("-histories=%d", *histories), fmt.Sprintf("-from=%d", *from),
+				fmt.Sprintf("-part=%d", i+1), fmt.Sprintf("-parts=%d", *parts))
+			out, err := cmd.CombinedOutput()
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && !t.Failed() {
+				t.Errorf("%v\n%s", err, out)
+			}
+			for line := range strings.Lines(string(out)) {
+				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), totalsLine); ok {
+					all.add(t, rest)
+				}
+			}
+		})
+	}
+	processes.Wait()
+	took := time.Since(began)
+	t.Logf("%d histories of %s of virtual time in %s, %.0f a second: %d changes of master, %d writes acknowledged, %d of them by WAIT",
+		all.Histories, all.Lasted.Round(time.Second), took.Round(time.Millisecond), float64(all.Histories)/took.Seconds(),
+		all.Changes, all.Acked, all.Waited)
+}
+
+func (all *totals) add(t *testing.T, line string) {
+	var n totals
+	if err := json.Unmarshal([]byte(line), &n); err != nil {
+		t.Error(err)
+	}
+	all.Histories += n.Histories
+	all.Changes += n.Changes
+	all.Acked += n.Acked
+	all.Waited += n.Waited
+	all.Lasted += n.Lasted
+}
+
+// playPart plays this process' share of the histories, until one is broken.
+func playPart(t *testing.T) {
+	list := seeds(t)
+	for n := range *histories {
+		list = append(list, *from+uint64(n))
+	}
+	var n totals
+	for i := *part - 1; i < len(list) && !t.Failed(); i += *parts {
+		o := inBubble(t, list[i])
+		n.Histories++
+		n.Changes += o.changes
+		n.Acked += o.acked
+		n.Waited += o.waited
+		n.Lasted += o.lasted
+		if o.err != nil {
+			t.Errorf("\n%s\nseed %d: %v\nplay it again with: go test ./test/simulation -v -seed %d", o.log, list[i], o.err, list[i])
+		}
+	}
+	b, _ := json.Marshal(n)
+	fmt.Println(totalsLine + string(b))
+}
+
+// inBubble plays one history under virtual time.
+func inBubble(t *testing.T, seed uint64) (o outcome) {
+	dir, err := os.MkdirTemp(memory(), "simulation")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	synctest.Test(t, func(*testing.T) { o = play(seed, dir) })
+	return o
+}
+
+// memory is a folder in memory where there is one, so that nothing waits for a disk.
+func memory() string {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+// seeds are those of testdata/seeds.txt: one on a line, and what it found.
+func seeds(t *testing.T) (list []uint64) {
+	f, err := os.Open(filepath.Join("testdata", "seeds.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(line, 10, 64)
+		if err != nil {
+			t.Fatal(fmt.Errorf("testdata/seeds.txt: %w", err))
+		}
+		list = append(list, n)
+	}
+	return list
+}
