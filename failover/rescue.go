@@ -22,7 +22,8 @@ func (r *Record) beyond(p Position) (int64, bool) {
 }
 
 // hold says why a full resync must not discard what a node holds before it is saved to a file; empty when it may. What is
-// half of a resync is no history's, and a replica that was restarted, and has been attached to nobody since, has nothing of its own.
+// half of a resync is no history's, and a replica that was restarted with a replication id that nobody knows, and has been attached to nobody since, has
+// nothing of its own.
 func (r *Record) hold(n *Local) string {
 	bytes, known := r.beyond(n.Position)
 	switch member := r.Eligible[n.Name]; {
@@ -32,8 +33,8 @@ func (r *Record) hold(n *Local) string {
 		return "how much of its data the group's history lacks is unknown: it never had a replica, so it counted no bytes"
 	case known && bytes > 0:
 		return fmt.Sprintf("it has %d bytes that the group's history does not have", bytes)
-	case !known && (member.Deposed > 0 || n.Attached):
-		return fmt.Sprintf("how much of its data the group's history lacks is unknown: its replication id %s is not in the lineage",
+	case !known && (member.Deposed > 0 || n.Attached || r.knows(n.Position)):
+		return fmt.Sprintf("how much of its data the group's history lacks is unknown: where its replication id %s parted from it is not in the lineage",
 			n.Position.ReplID)
 	}
 	return ""
