@@ -52,6 +52,18 @@ test: setup-test build ## run every test, on real Consul and Redis servers
 	@packages="$(INTEGRATION)"; [ -z "$$packages" ] || { set -x; \
 		CRS_BINARY=$(CURDIR)/$(PROGRAM) go test -p 1 -timeout 40m $(ARGS) $$packages; }
 
+.PHONY: chaos
+chaos: setup-test build ## inject faults into real servers on hosts of their own: make chaos MINUTES=30 SEED=1
+	CRS_BINARY=$(CURDIR)/$(PROGRAM) go test ./test/chaos -run TestChaos -v -timeout 24h -minutes $(or $(MINUTES),30) $(if $(SEED),-seed $(SEED)) $(ARGS)
+
+.PHONY: soak
+soak: ## play many random histories in virtual time: make soak HISTORIES=1000000
+	go test ./test/simulation -run TestHistories -v -timeout 0 -histories $(or $(HISTORIES),1000000) $(ARGS)
+
+.PHONY: rules
+rules: ## take each rule of the protocol away in turn: the tests must notice
+	go test -tags rulesout ./failover -run TestEveryRuleIsNeeded -v -timeout 0 $(ARGS)
+
 .PHONY: check
 check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, staticcheck, govulncheck, and all tests with the race detector
 	@files=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); [ -z "$$files" ] || { echo "not as gofmt writes it:"; echo "$$files"; exit 1; }

@@ -32,7 +32,7 @@ func rounds() int {
 // a file that history names (G7).
 func TestCutMaster(t *testing.T) {
 	h, _ := start(t, hosts.Options{Sandbox: sandbox.Options{
-		GroupHCL: fmt.Sprintf("down_after = %q\nfence_after = %q\ndurability = \"wait:1\"", downAfter, fenceAfter)}})
+		GroupHCL: fmt.Sprintf("down_after = %q\nfence_after = %q\ncooldown = \"0s\"\ndurability = \"wait:1\"", downAfter, fenceAfter)}})
 	for range rounds() {
 		cutMaster(t, h)
 	}

@@ -60,7 +60,7 @@ func TestKilledMaster(t *testing.T) {
 
 // A master that is stopped is silent: it is replaced after down_after, and never takes a write again as master.
 func TestStoppedMaster(t *testing.T) {
-	s, state := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\n"})
+	s, state := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\ncooldown = \"0s\"\n"})
 	var outages []time.Duration
 	for range rounds() {
 		state = counted(t, s)
