@@ -25,7 +25,7 @@ type Process struct {
 	path string
 	args []string
 	on   func(f func() error) error // runs f on the process's machine
-	env  []string // nil is this process's
+	env  []string                   // nil is this process's
 	dir  string
 
 	mu     sync.Mutex
