@@ -49,7 +49,9 @@ func TestClusterElectsAnotherLeader(t *testing.T) {
 	if second := c.Leader(); second == first {
 		t.Fatal("the killed server still leads")
 	}
-	if _, _, err := c.Clients[0].Client().Catalog().Nodes(nil); err != nil {
-		t.Fatal(err)
-	}
+	// A client may still ask the dead server first.
+	Eventually(t, startLimit, func() error {
+		_, _, err := c.Clients[0].Client().Catalog().Nodes(nil)
+		return err
+	})
 }

@@ -174,7 +174,7 @@ func TestRescueOfNothing(t *testing.T) {
 		{"list -dir " + dir + "/none", ExitFailed, "name the folder with -dir"},
 		{"show x -dir " + dir, ExitFailed, `there is no such data set: "x"`},
 		{"show -dir " + dir, ExitUsage, "NAME of a data set is missing"},
-		{"record", ExitUsage, "unknown command"},
+		{"record", ExitUsage, "GROUP is missing"},
 	} {
 		code, stdout, stderr := run(t, append([]string{"rescue"}, strings.Fields(c.args)...)...)
 		if code != c.code || !strings.Contains(stdout+stderr, c.want) {
