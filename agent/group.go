@@ -407,11 +407,10 @@ func (g *group) connectNodes(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 			defer cancel()
 			err := n.drv.Connect(ctx, want)
+			if refused(ctx, err) {
+				return func() { g.log.Warn("cannot connect to the node", "node", n.name, "error", err) }
+			}
 			return func() {
-				if err != nil && !errors.Is(err, plugin.ErrDriverDown) {
-					g.log.Warn("cannot connect to the node", "node", n.name, "error", err)
-					return
-				}
 				n.connected = want
 			}
 		})
@@ -439,14 +438,24 @@ func (g *group) watchMaster(ctx context.Context) {
 		} else {
 			err = g.watcher.Connect(ctx, want)
 		}
-		return func() {
-			if err != nil {
-				g.log.Warn("cannot watch the master", "master", want.Address, "error", err)
-				return
-			}
-			g.watched = want
+		if refused(ctx, err) {
+			return func() { g.log.Warn("cannot watch the master", "master", want.Address, "error", err) }
 		}
+		return func() { g.watched = want }
 	})
+}
+
+// refused tells whether a driver refused a server, after a pause so that it is not asked again at once. A driver that is
+// down takes the server when it is back.
+func refused(ctx context.Context, err error) bool {
+	if err == nil || errors.Is(err, plugin.ErrDriverDown) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(tick):
+	}
+	return true
 }
 
 func (g *group) watchName() string { return "master of " + g.name }

@@ -135,12 +135,12 @@ func (c *chaos) recovered() (state failover.State, overruled bool) {
 			if ierr != nil {
 				return ierr
 			}
-			if run := state.Record.Eligible[redis.Node].RunID; run != "" && run != info["run_id"] {
+			if m, ok := state.Record.Eligible[redis.Node]; ok && m.RunID != info["run_id"] {
 				gone++
 			}
 		}
 		if gone > 0 && !overruled && time.Since(mended) > patience {
-			c.say("%d counted servers lost their data: the loss is accepted", gone)
+			c.say("%d members do not count any more: the loss is accepted", gone)
 			overruled = true
 			return c.h.Order(ctx, failover.Order{Kind: failover.OrderFailover, AcceptLoss: true})
 		}
