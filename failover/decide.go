@@ -11,20 +11,29 @@ func Decide(v *View) Decision {
 	case !v.Read:
 		d.wait("Consul has not answered yet")
 		v.withoutRecord(&d)
-	case r == nil && v.Highest > 0:
-		d.wait("ALARM: the record is gone, and epoch %d was seen: nothing is done until an operator rules (rescue record)", v.Highest)
+	case r == nil && v.seen() > 0:
+		d.wait("ALARM: the record is gone, and epoch %d was seen: nothing is done until an operator rules (rescue record)", v.seen())
 		v.withoutRecord(&d)
 		v.restore(&d)
 	case r == nil:
 		v.start(&d)
-	case r.Epoch < v.Highest:
-		d.wait("ALARM: the record says epoch %d, and epoch %d was seen: nothing is done until an operator rules (rescue record)", r.Epoch, v.Highest)
+	case r.Epoch < v.seen():
+		d.wait("ALARM: the record says epoch %d, and epoch %d was seen: nothing is done until an operator rules (rescue record)", r.Epoch, v.seen())
 		v.withoutRecord(&d)
 		v.restore(&d)
 	default:
 		v.act(&d)
 	}
 	return d
+}
+
+// seen is the highest epoch that this agent has ever seen, or another that says so because the record is lower.
+func (v *View) seen() uint64 {
+	highest := v.Highest
+	for _, rep := range v.State.Nodes {
+		highest = max(highest, rep.Highest)
+	}
+	return highest
 }
 
 // act is what is done while there is a record to be trusted.

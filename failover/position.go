@@ -41,8 +41,11 @@ func (r *Record) place(p Position) (place, bool) {
 }
 
 // opening returns where in the lineage a replication id stands, -1 if it does not.
-func (r *Record) opening(replID string) int {
-	for i := len(r.Lineage) - 1; i >= 0 && replID != ""; i-- {
+func (r *Record) opening(replID string) int { return r.openingBefore(len(r.Lineage), replID) }
+
+// openingBefore is the same among the openings before the i-th.
+func (r *Record) openingBefore(i int, replID string) int {
+	for i--; i >= 0 && replID != ""; i-- {
 		if r.Lineage[i].ReplID == replID {
 			return i
 		}

@@ -298,3 +298,11 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+// A lineage whose openings name each other in a circle ends nowhere: what is beyond it is unknown, and asking ends.
+func TestBeyondALineageThatGoesRound(t *testing.T) {
+	r := &Record{Lineage: []Opening{{Epoch: 1, ReplID: "a"}, {Epoch: 2, ReplID: "b", Offset: 5, From: "b"}, {Epoch: 3, ReplID: "c", Offset: 4, From: "a"}}}
+	if n, known := r.beyond(Position{ReplID: "b", Offset: 9}); known {
+		t.Errorf("%d bytes, want that nothing is known", n)
+	}
+}

@@ -11,7 +11,7 @@ func (r *Record) beyond(p Position) (int64, bool) {
 		// An opening of its own that never reached the lineage: all since then is beyond.
 		common, replID = min(common, p.Offset2), p.ReplID2
 	}
-	for i := r.opening(replID); i >= 0; i = r.opening(replID) {
+	for i := r.opening(replID); i >= 0; i = r.openingBefore(i, replID) {
 		if end, ok := present[replID]; ok {
 			return p.Offset - min(common, end), true
 		}

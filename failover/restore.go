@@ -38,7 +38,7 @@ func (v *View) restore(d *Decision) {
 }
 
 // restored makes the record anew, or says why it cannot be made. Everybody else must be closed, by the word of its
-// own agent: a server that is open, perhaps by the promises of others, is the one to name.
+// own agent, or follow somebody: a server that is open, perhaps by the promises of others, is the one to name.
 func (v *View) restored(target string) (*Record, string) {
 	s := v.State
 	chosen, ok := s.Nodes[target]
@@ -48,19 +48,17 @@ func (v *View) restored(target string) (*Record, string) {
 	if !slices.Contains([]NodeState{StateOpen, StateStray, StateFrozen, StateFollowing}, chosen.State) {
 		return nil, fmt.Sprintf("%s is %s", target, chosen.State)
 	}
-	epoch := v.Highest
 	var nodes []Report
 	for _, name := range v.nodeNames() {
 		rep := s.Nodes[name]
-		epoch = max(epoch, rep.Highest)
 		nodes = append(nodes, rep)
 		closed := []NodeState{StateFrozen, StateFollowing, StateSyncing, StateDead, StateLoading}
-		if name != target && !slices.Contains(closed, rep.State) {
+		if name != target && rep.Master == "" && !slices.Contains(closed, rep.State) {
 			return nil, fmt.Sprintf("%s is %s: stop it first, or name it", name, rep.State)
 		}
 	}
 	r := firstRecord(chosen, nodes)
-	r.Epoch, r.Since, r.FenceAfter = epoch+1, v.Wall, v.settings().FenceAfter
+	r.Epoch, r.Since, r.FenceAfter = v.seen()+1, v.Wall, v.settings().FenceAfter
 	for _, rep := range nodes {
 		if rep.Node != target {
 			// Whatever it has that the new master lacks is saved before it follows.

@@ -22,6 +22,7 @@ func (w *world) fault() {
 	for f := range faults {
 		if n -= faults[f].weight; n < 0 {
 			if w.lone == nil || faults[f].harmless {
+				w.only, w.outage = "", nil
 				faults[f].do(w, m)
 			}
 			return
@@ -60,6 +61,7 @@ var faults = []struct {
 	{4, true, (*world).loseConsul},
 	{4, false, (*world).endSession},
 	{8, false, (*world).order},
+	{3, false, (*world).maintain},
 }
 
 // lasting draws how long a fault lasts: mostly short, sometimes long.
@@ -130,6 +132,19 @@ func (w *world) busyServer(m *machine) {
 	}
 }
 
+// maintain puts a machine into Consul's maintenance mode.
+func (w *world) maintain(m *machine) {
+	if m.server == nil {
+		return
+	}
+	w.note("FAULT", "%s is in maintenance", m.name)
+	m.maintenance = "by the operator"
+	w.lasts(func() {
+		w.note("MEND", "%s is not in maintenance any more", m.name)
+		m.maintenance = ""
+	})
+}
+
 func (w *world) saveData(m *machine) {
 	if s := m.server; s != nil && s.alive && !s.isLoading() {
 		w.note("FAULT", "%s saves %d writes", s.name, s.keys())
@@ -139,27 +154,37 @@ func (w *world) saveData(m *machine) {
 	}
 }
 
+// calm tells whether nothing is wrong, and has not been for a while.
+func (w *world) calm() bool {
+	c := &w.consul.state
+	r := c.Record
+	if w.active > 0 || w.now() < w.troubled+2*time.Second || len(c.Votes) > 0 || c.Leader != "" || c.Order != nil ||
+		r == nil || r.Phase != failover.Steady {
+		return false
+	}
+	s := w.serverOf(r.Master)
+	rep := c.Nodes[s.name]
+	return rep.State == failover.StateOpen && rep.RunID == s.run && s.answers()
+}
+
 // mayStop tells whether an agent may stop alone: its server is not open and will not be by an order that is under way, or
 // nobody has anything against it. Then nothing else happens until the agent is back.
 func (w *world) mayStop(m *machine) bool {
-	s, c := m.server, &w.consul.state
+	s := m.server
 	if m.life == nil || m.life.paused() || m.life.driver.away {
 		return false
 	}
 	if s == nil || !s.alive {
 		return true
 	}
-	r := c.Record
+	r := w.consul.state.Record
 	if !s.open && s.ordered == 0 && (r == nil || r.Master != s.name) {
 		return true
 	}
-	rep := c.Nodes[s.name]
-	calm := w.active == 0 && w.now() > w.troubled+2*time.Second && len(c.Votes) == 0 && c.Leader == "" && c.Order == nil &&
-		r != nil && r.Phase == failover.Steady && r.Master == s.name && rep.State == failover.StateOpen && rep.RunID == s.run && s.answers()
-	if calm {
+	if w.calm() && r.Master == s.name {
 		w.lone = m
 	}
-	return calm
+	return w.lone == m
 }
 
 // back notes that an agent which was away alone is back.
@@ -177,24 +202,39 @@ func (w *world) stopAgent(m *machine) {
 	if !w.mayStop(m) {
 		return
 	}
-	crash := w.rnd.IntN(3) > 0
-	w.note("FAULT", "agent %s ends, crashing: %v", m.name, crash)
-	m.stop(crash)
-	w.lasts(func() {
-		m.start()
-		w.back(m)
-	})
+	back := func() {
+		w.lasts(func() {
+			w.only = ""
+			m.start()
+			w.back(m)
+		})
+	}
+	if w.rnd.IntN(3) == 0 {
+		w.note("FAULT", "agent %s leaves", m.name)
+		m.leave(back)
+		return
+	}
+	if w.calm() {
+		w.only = "the end of agent " + m.name
+	}
+	w.note("FAULT", "agent %s crashes", m.name)
+	m.crash()
+	back()
 }
 
 func (w *world) pauseAgent(m *machine) {
 	if !w.mayStop(m) {
 		return
 	}
+	if w.calm() {
+		w.only = "the pause of agent " + m.name
+	}
 	w.note("FAULT", "agent %s is stopped", m.name)
 	l := m.life
 	l.still = make(chan struct{})
 	w.lasts(func() {
 		w.note("MEND", "agent %s goes on", m.name)
+		w.only = ""
 		close(l.still)
 		l.still, l.resumed = nil, w.now()
 		w.back(m)
@@ -205,12 +245,15 @@ func (w *world) loseDriver(m *machine) {
 	if m.life == nil || m.life.driver.away || w.now() < m.life.began+time.Second {
 		return
 	}
+	if w.calm() {
+		w.only = "the loss of the driver of " + m.name
+	}
 	w.note("FAULT", "the driver of %s is away", m.name)
 	d := m.life.driver
 	d.away = true
 	w.touched()
 	w.lasts(func() {
-		d.away = false
+		d.away, w.only = false, ""
 		w.note("MEND", "the driver of %s is back", m.name)
 		w.touched()
 	})
@@ -225,7 +268,7 @@ func (w *world) crashMachine(m *machine) {
 	if m.server != nil {
 		m.server.kill(one(w.rnd, keepsSaved, keepsNoStory, keepsNothing))
 	}
-	m.stop(true)
+	m.crash()
 	m.local.init(m)
 	w.touched()
 	w.lasts(func() { w.powerOn(m) })
@@ -345,9 +388,25 @@ func (w *world) split(*machine) {
 }
 
 func (w *world) loseConsul(*machine) {
-	w.note("FAULT", "Consul is away")
+	if w.calm() && w.peersAnswer() {
+		w.outage = w.serverOf(w.consul.state.Record.Master)
+	}
+	w.note("FAULT", "Consul is away; the master must stay open: %v", w.outage != nil)
 	w.consul.away = true
-	w.lasts(func() { w.note("MEND", "Consul is back"); w.consul.away = false })
+	w.lasts(func() {
+		w.note("MEND", "Consul is back")
+		w.consul.away, w.outage = false, nil
+	})
+}
+
+// peersAnswer tells whether all agents are there, and known, and answer each other in time.
+func (w *world) peersAnswer() bool {
+	for _, m := range w.machines {
+		if m.cfg != nil && (m.life == nil || w.now() < m.life.began+3*time.Second || w.consul.state.Agents[m.name].Address == "") {
+			return false
+		}
+	}
+	return w.weather.peers.share == 0 && w.weather.orders.share == 0 && w.lone == nil
 }
 
 func (w *world) endSession(m *machine) {
@@ -396,7 +455,7 @@ func (w *world) mend() {
 			d.do()
 		}
 	}
-	w.consul.away, w.lone, w.active = false, nil, 0
+	w.consul.away, w.lone, w.active, w.only, w.outage = false, nil, 0, "", nil
 	for _, m := range w.machines {
 		m.cutTo, m.cutFrom = false, false
 		clear(m.deaf)

@@ -18,7 +18,10 @@ var judged = struct {
 	switchover bool // G4
 	lease      bool // G5, and more: no write is taken without a lease
 	wiping     bool // G6
-}{tag: false, alone: true, durability: true, switchover: true, lease: true, wiping: true}
+	rescue     bool // G7, the part that data which survive are kept
+	only       bool // G8, the part that a dead agent or driver alone moves nothing
+	outage     bool // G9
+}{tag: false, alone: true, durability: true, switchover: true, lease: true, wiping: true, rescue: true, only: true, outage: true}
 
 // watchdog remembers what it takes to tell that something happened that must never happen. It is called under the
 // world's lock.
@@ -28,6 +31,7 @@ type watchdog struct {
 	filled   bool // the group was whole once, with data
 	restored bool // a snapshot was restored
 	durable  []*op
+	told     map[int]bool // acknowledged, since the last loss that an operator accepted
 	acked    int
 	waited   int
 	changes  int
@@ -98,6 +102,9 @@ func (d *watchdog) writes(s *server) {
 	if !judged.lease || s.excused() || w.consul.state.Record == nil {
 		return
 	}
+	if r := w.consul.state.Record; r.Master == s.name && len(r.Eligible) == 0 {
+		s.m.leased = w.now() // there is nobody whose promise it needs
+	}
 	fence := time.Duration(float64(w.settings.fenceAfter) / min(s.m.rate, 1))
 	if late := w.now() - max(s.m.leased, s.m.promised()) - fence; late > 10*ms {
 		w.fail("G5: %s takes a write, and its lease ended %s ago", s.name, late)
@@ -109,6 +116,7 @@ func (d *watchdog) acknowledges(o *op) {
 	w := o.server.w
 	o.acked = w.now()
 	d.acked++
+	d.told[o.id] = true
 	if !o.waited {
 		return
 	}
@@ -131,10 +139,35 @@ func (d *watchdog) saves(s *server) {
 	}
 }
 
+// closes judges the freeze of an open server.
+func (d *watchdog) closes(s *server) {
+	if judged.outage && s.w.outage == s {
+		s.w.fail("G9: %s is closed while Consul is away, though all agents answer each other", s.name)
+	}
+}
+
 // resyncs judges a full resync that is about to replace what a replica has.
 func (d *watchdog) resyncs(s, master *server) {
+	if judged.rescue {
+		d.lookForDiscarded(s)
+	}
 	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 {
 		s.w.fail("G6: %s had %d writes and is wiped by %s, which has none", s.name, s.keys(), master.name)
+	}
+}
+
+// lookForDiscarded looks whether acknowledged writes are about to be lost that are in no file.
+func (d *watchdog) lookForDiscarded(s *server) {
+	has := map[int]bool{}
+	for _, e := range s.up.image.log {
+		has[e.id] = true
+	}
+	for _, e := range s.log {
+		if d.told[e.id] && !has[e.id] && !d.saved[e.id] {
+			s.w.fail("G7: %s had write %d, which was acknowledged and not saved, and is resynced from %s, which has not",
+				s.name, e.id, s.up.from.name)
+			return
+		}
 	}
 }
 
@@ -161,10 +194,14 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 	if after.entry.Meta["node"] != r.Master || (after.entry.Status == "passing") != (r.Phase == failover.Steady) {
 		w.fail("G1: the record says %s of %s, and the name says %s of %s", r.Phase, r.Master, after.entry.Status, after.entry.Meta["node"])
 	}
+	if judged.only && w.only != "" && r.Phase == failover.Electing && r.Election.Kind == failover.ForFailure {
+		w.fail("G8: %s alone moves the master: %s", w.only, r.Election.Cause)
+	}
 	if old != nil && old.Phase == failover.Electing && r.Phase == failover.Steady {
 		d.changes++
 		if old.Election.AcceptLoss != "" {
 			d.durable = nil
+			clear(d.told)
 		}
 		d.handsOver(w, before.state, r)
 	}
@@ -232,7 +269,7 @@ func (w *world) ruined() bool {
 		return false
 	}
 	for _, s := range w.servers {
-		data = data || s.keys() > 0
+		data = data || s.keys() > 0 || s.cold
 		counted := r.Eligible[s.name].RunID == s.run || s.name == r.Master && r.RunID == s.run
 		known := slices.ContainsFunc(r.Lineage, func(o failover.Opening) bool { return o.ReplID == s.replid || o.ReplID == s.replid2 })
 		if !s.cold && (counted || s.keys() > 0 && known) {

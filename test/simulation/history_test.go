@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -37,18 +38,22 @@ func newWorld(seed uint64, dir string) *world {
 	w := &world{seed: seed, dir: dir, began: time.Now(), rnd: r, settings: newSettings(r), weather: newWeather(r),
 		byAddress: map[string]*server{}}
 	w.consul = newConsul(w)
-	w.watchdog.masters, w.watchdog.saved = map[uint64]string{}, map[int]bool{}
+	w.watchdog.masters, w.watchdog.saved, w.watchdog.told = map[uint64]string{}, map[int]bool{}, map[int]bool{}
 	for i := range w.settings.nodes {
 		m := w.newMachine(string(rune('a'+i)), fmt.Sprintf("10.0.0.%d:6379", i+1))
 		m.cfg.Nodes[0].Priority = one(r, 0, 10, 100, 100, 100)
 		m.cfg.Nodes[0].Zone = one(r, "", "east", "west")
 	}
 	w.machines[0].cfg.Nodes[0].Priority = 100
+	w.machines[len(w.machines)-1].late = w.settings.joins
 	for i := range w.settings.witnesses {
 		w.newMachine(fmt.Sprintf("witness%d", i+1), "")
 	}
 	for _, m := range w.machines {
 		m.rate = 1 + (2*r.Float64()-1)*w.weather.drift
+	}
+	for _, m := range w.machines {
+		m.cfg.Agent.DrainOnLeave = w.settings.drains
 	}
 	outside := w.newMachine("outside", "") // where clients run that run beside no server
 	outside.cfg = nil
@@ -80,6 +85,9 @@ func (w *world) history() error {
 	w.mend()
 	w.mu.Unlock()
 	err := w.until(time.Minute)
+	if err == nil && w.rnd.IntN(20) == 0 {
+		err = w.restored()
+	}
 	w.mu.Lock()
 	short := err != nil && w.broken == nil && w.short()
 	if short {
@@ -97,6 +105,25 @@ func (w *world) history() error {
 	return err
 }
 
+// restored brings Consul back to what it was, when every agent has seen what came since. Nothing may be opened by that;
+// then the operator rules.
+func (w *world) restored() error {
+	w.run(w.now() + 2*time.Second)
+	w.mu.Lock()
+	master := w.consul.state.Record.Master
+	w.watchdog.restored = true
+	past := slices.DeleteFunc(slices.Clone(w.consul.past), func(k kept) bool { return k.state.Record == nil })
+	w.consul.restore(past[w.rnd.IntN(len(past))])
+	w.mu.Unlock()
+	w.run(w.now() + 3*time.Second)
+	w.mu.Lock()
+	if w.whole() != nil {
+		w.putOrder(failover.Order{Kind: failover.OrderRecord, Target: master})
+	}
+	w.mu.Unlock()
+	return w.until(time.Minute)
+}
+
 // first is how the installation is found: fresh servers, frozen or not, or a replication that works already.
 func (w *world) first() {
 	w.mu.Lock()
@@ -109,6 +136,11 @@ func (w *world) first() {
 		case found == 1 && i > 0:
 			s.config = w.servers[0].address
 		}
+		if s.m.late {
+			s.config = plugin.FrozenAddress
+			w.later(upTo(w.rnd, 20*time.Second), func() { s.m.late = false; s.boot(); s.m.start() })
+			continue
+		}
 		s.boot()
 		s.loading = 0
 	}
@@ -119,7 +151,7 @@ func (w *world) first() {
 		}
 	}
 	for _, m := range w.machines {
-		if m.cfg != nil {
+		if m.cfg != nil && !m.late {
 			w.later(upTo(w.rnd, 200*ms), m.start)
 		}
 	}
@@ -133,7 +165,7 @@ func (w *world) run(until time.Duration) {
 
 // until lets time pass until the group is whole, at most so long.
 func (w *world) until(limit time.Duration) error {
-	var err error
+	err := errors.New("it is over")
 	for end := w.now() + limit; w.now() < end && w.tick(); {
 		w.mu.Lock()
 		err = w.whole()
@@ -195,7 +227,7 @@ func (w *world) tick() bool {
 func (w *world) close() {
 	w.mu.Lock()
 	for _, m := range w.machines {
-		m.stop(true)
+		m.crash()
 	}
 	lives := w.lives
 	w.mu.Unlock()

@@ -2,11 +2,13 @@ package simulation
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -63,33 +65,46 @@ const totalsLine = "TOTALS "
 
 // share has the histories played by processes.
 func share(t *testing.T) {
-	var all totals
+	began := time.Now()
+	all, broken := playShared(t)
+	if broken != "" {
+		t.Error(broken)
+	}
+	took := time.Since(began)
+	t.Logf("%d histories of %s of virtual time in %s, %.0f a second: %d changes of master, %d writes acknowledged, %d of them by WAIT",
+		all.Histories, all.Lasted.Round(time.Second), took.Round(time.Millisecond), float64(all.Histories)/took.Seconds(),
+		all.Changes, all.Acked, all.Waited)
+}
+
+// playShared returns what the processes say of the first history that is broken. They end with it.
+func playShared(t *testing.T, more ...string) (all totals, broken string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var mu sync.Mutex
 	var processes sync.WaitGroup
-	began := time.Now()
 	for i := range *parts {
 		processes.Go(func() {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHistories$", "-test.v", "-test.timeout=0",
+			args := append([]string{"-test.run=^TestHistories$", "-test.v", "-test.timeout=0",
 				fmt.Sprintf("-histories=%d", *histories), fmt.Sprintf("-from=%d", *from),
-				fmt.Sprintf("-part=%d", i+1), fmt.Sprintf("-parts=%d", *parts))
+				fmt.Sprintf("-part=%d", i+1), fmt.Sprintf("-parts=%d", *parts)}, more...)
+			cmd := exec.CommandContext(ctx, os.Args[0], args...)
+			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 			out, err := cmd.CombinedOutput()
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil && !t.Failed() {
-				t.Errorf("%v\n%s", err, out)
-			}
 			for line := range strings.Lines(string(out)) {
 				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), totalsLine); ok {
 					all.add(t, rest)
 				}
 			}
+			if err != nil && broken == "" {
+				broken = fmt.Sprintf("%v\n%s", err, out)
+				cancel()
+			}
 		})
 	}
 	processes.Wait()
-	took := time.Since(began)
-	t.Logf("%d histories of %s of virtual time in %s, %.0f a second: %d changes of master, %d writes acknowledged, %d of them by WAIT",
-		all.Histories, all.Lasted.Round(time.Second), took.Round(time.Millisecond), float64(all.Histories)/took.Seconds(),
-		all.Changes, all.Acked, all.Waited)
+	return all, broken
 }
 
 func (all *totals) add(t *testing.T, line string) {
@@ -111,7 +126,10 @@ func playPart(t *testing.T) {
 		list = append(list, *from+uint64(n))
 	}
 	var n totals
-	for i := *part - 1; i < len(list) && !t.Failed(); i += *parts {
+	enough := make(chan os.Signal, 1)
+	signal.Notify(enough, os.Interrupt)
+	parent := os.Getppid()
+	for i := *part - 1; i < len(list) && len(enough) == 0 && os.Getppid() == parent; i += *parts {
 		o := inBubble(t, list[i])
 		n.Histories++
 		n.Changes += o.changes
@@ -120,6 +138,7 @@ func playPart(t *testing.T) {
 		n.Lasted += o.lasted
 		if o.err != nil {
 			t.Errorf("\n%s\nseed %d: %v\nplay it again with: go test ./test/simulation -v -seed %d", o.log, list[i], o.err, list[i])
+			break
 		}
 	}
 	b, _ := json.Marshal(n)

@@ -233,6 +233,7 @@ func (s *server) close(by *conn) plugin.Frozen {
 	f := plugin.Frozen{RunID: s.run, SyncCutOff: s.up != nil && s.up.syncing}
 	if s.open {
 		s.note("closes at %d", s.offset())
+		s.w.watchdog.closes(s)
 	}
 	s.paused = 0
 	s.replicateFrom(plugin.FrozenAddress)

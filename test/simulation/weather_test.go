@@ -13,6 +13,7 @@ type settings struct {
 	clients                                           int
 	durability                                        string
 	cooldown                                          time.Duration
+	joins, drains                                     bool // the last node joins later; agents that leave hand over first
 }
 
 // weather is what is less than ideal all the time, each history in a way of its own.
@@ -70,6 +71,7 @@ func newSettings(r *rand.Rand) settings {
 		parallelSyncs: 1 + r.IntN(2), clients: 3,
 	}
 	s.durability, s.cooldown = one(r, "none", "wait:1", "wait:1", "wait:2"), one(r, time.Millisecond, time.Second)
+	s.joins, s.drains = s.nodes > 1 && r.IntN(5) == 0, r.IntN(3) == 0
 	if s.nodes <= 2 {
 		s.witnesses = 3 - s.nodes
 	} else {
@@ -96,4 +98,12 @@ func newWeather(r *rand.Rand) weather {
 func (w *weather) clear() {
 	w.consul, w.orders, w.peers = delay{usual: 2 * ms}, delay{usual: ms}, delay{usual: 2 * ms}
 	w.lost, w.late, w.stale, w.lag, w.load = 0, 0, 0, 1, min(w.load, 100*ms)
+}
+
+// expected is how many nodes must report before the group is started.
+func (s settings) expected() int {
+	if s.joins {
+		return s.nodes - 1
+	}
+	return s.nodes
 }

@@ -47,6 +47,8 @@ type world struct {
 	active                      int           // faults that have not ended
 	troubled                    time.Duration // when the last one began or ended
 	lone                        *machine      // whose agent is away and has left its server open
+	only                        string        // the one fault that there is, if it must not move the master
+	outage                      *server       // the master that must stay open while Consul is away
 	nextFault, nextPing         time.Duration
 }
 
@@ -76,6 +78,7 @@ type machine struct {
 	handsOver      uint64                   // the attempt in which its server hands over
 	promises       map[string]time.Duration // when the newest promise was asked for that an agent gave this one
 	maintenance    string
+	late           bool // it joins later
 	local          localConsul
 	dice           map[string]*rand.Rand
 }
@@ -206,16 +209,37 @@ func (l *life) parts(context.Context, *config.Config) (*agent.Parts, error) {
 	}, nil
 }
 
-// stop ends the machine's agent: in order, or as a crash, after which nothing comes from it but what it had sent. The
-// caller holds the lock.
-func (m *machine) stop(crash bool) {
+// crash ends the machine's agent: nothing comes from it any more but what it had sent. The caller holds the lock.
+func (m *machine) crash() {
 	l := m.life
 	if l == nil {
 		return
 	}
-	l.crashed, m.life = crash, nil
-	l.driver.closed = true
+	l.crashed = true
 	l.end()
+	l.gone()
+}
+
+// leave ends the machine's agent in order, which may take a while if it hands its master over; then it calls done. The
+// caller holds the lock.
+func (m *machine) leave(done func()) {
+	l := m.life
+	l.end()
+	go func() {
+		<-l.done
+		m.w.mu.Lock()
+		defer m.w.mu.Unlock()
+		if m.life == l {
+			l.gone()
+			done()
+		}
+	}()
+}
+
+// gone notes that nothing is left of a life.
+func (l *life) gone() {
+	l.m.life = nil
+	l.driver.closed = true
 }
 
 // newMachine adds a machine; it has a server if address is not empty.
@@ -230,7 +254,7 @@ func (w *world) newMachine(name, address string) *machine {
 	c.Groups = []config.Group{{
 		Name: group, DownAfter: s.downAfter, BusyAfter: s.busyAfter, FenceAfter: s.fenceAfter,
 		FailoverTimeout: s.failoverTimeout, Durability: s.durability, Cooldown: s.cooldown,
-		ParallelSyncs: s.parallelSyncs, BootstrapExpect: s.nodes, OnStuck: "kill",
+		ParallelSyncs: s.parallelSyncs, BootstrapExpect: s.expected(), OnStuck: "kill",
 		Service: group, MasterService: group + "-master", ReplicaService: group + "-replica",
 	}}
 	if address != "" {
