@@ -98,6 +98,9 @@ func (n *node) learn(info plugin.Info) {
 		n.proc = n.find(info.ProcessID, info.StartedAgo)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
+	if info.Open || info.LinkUp || info.Position.ReplID != n.info.Position.ReplID {
+		n.rescuedRun = "" // what was saved of this run is not what it has now
+	}
 	if info.Position.ReplID != n.info.Position.ReplID && !info.SyncInProgress {
 		n.halfSynced = false // the resync was finished: what it has is another history
 	}

@@ -365,6 +365,9 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	}
 	for name, m := range next.Eligible {
 		m.Syncing = ""
+		if !r.knows(chosen.Position) {
+			m.Deposed = next.Epoch // the new master may have come back with less than its replicas had
+		}
 		next.Eligible[name] = m
 	}
 	if choice.Node != r.Master {

@@ -27,7 +27,7 @@ func (r *Record) beyond(p Position) (int64, bool) {
 func (r *Record) hold(n *Local) string {
 	bytes, known := r.beyond(n.Position)
 	switch member := r.Eligible[n.Name]; {
-	case !Kept(SaveFirst) || n.Keys == 0 || n.HalfSynced || n.RescuedRun == n.RunID:
+	case !Kept(SaveFirst) || n.Keys == 0 || n.HalfSynced && member.Deposed == 0 || n.RescuedRun == n.RunID:
 		return ""
 	case member.Deposed > 0 && n.Position.Offset == 0:
 		return "how much of its data the group's history lacks is unknown: it never had a replica, so it counted no bytes"

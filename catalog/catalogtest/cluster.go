@@ -166,25 +166,29 @@ func Eventually(t testing.TB, limit time.Duration, f func() error) {
 	}
 }
 
-// freePorts finds ports that are free on addr for TCP and UDP.
+// freePorts finds ports that are free on addr for TCP and UDP. They lie below those that the kernel gives to outgoing
+// connections: one of those could be taken before the server listens.
 func freePorts(t testing.TB, addr string, n int) []int {
 	t.Helper()
 	var ports []int
-	for len(ports) < n {
-		l, err := net.Listen("tcp", hostPort(addr, 0))
+	for range 100 {
+		port := 10000 + rand.IntN(20000)
+		l, err := net.Listen("tcp", hostPort(addr, port))
 		if err != nil {
-			t.Fatalf("find a free port on %s: %v", addr, err)
+			continue
 		}
 		defer l.Close()
-		port := l.Addr().(*net.TCPAddr).Port
 		u, err := net.ListenPacket("udp", hostPort(addr, port))
 		if err != nil {
 			continue
 		}
 		defer u.Close()
-		ports = append(ports, port)
+		if ports = append(ports, port); len(ports) == n {
+			return ports
+		}
 	}
-	return ports
+	t.Fatalf("find %d free ports on %s: none", n, addr)
+	return nil
 }
 
 func hostPort(host string, port int) string { return net.JoinHostPort(host, fmt.Sprint(port)) }

@@ -92,12 +92,14 @@ func FreeAddr(t testing.TB) string {
 	// A random host keeps tests that run at the same time out of each other's way, so that a port found
 	// free is still free when the server binds it.
 	host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(255), 1+rand.IntN(254))
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	// A port below those that the kernel gives to outgoing connections.
+	addr := net.JoinHostPort(host, strconv.Itoa(10000+rand.IntN(20000)))
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatalf("find a free port on %s: %v", host, err)
 	}
 	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // PID is the process id of the running server.

@@ -94,6 +94,7 @@ type life struct {
 	crashed bool
 	still   chan struct{} // closed when the agent goes on; nil while it is not paused
 	resumed time.Duration
+	cfg     config.Config // its own: what is told to one life is not told to the next
 	client  *consulClient
 	driver  *driver
 	handler peers.Handler
@@ -186,11 +187,12 @@ func (m *machine) start() {
 	l.ctx, l.end = context.WithCancel(context.Background())
 	l.client = newConsulClient(l)
 	l.driver = newDriver(l)
+	l.cfg = *m.cfg
 	m.life = l
 	m.w.lives = append(m.w.lives, l)
 	m.w.note(m.name, "agent starts")
 	options := agent.Options{
-		Config: m.cfg, Logger: logger{hclog.NewNullLogger(), l}, Version: "1", Parts: l.parts,
+		Config: &l.cfg, Logger: logger{hclog.NewNullLogger(), l}, Version: "1", Parts: l.parts,
 	}
 	go func() {
 		defer close(l.done)
@@ -216,6 +218,7 @@ func (m *machine) crash() {
 		return
 	}
 	l.crashed = true
+	l.cfg.Agent.DrainOnLeave = false // its end by the context is no order to leave
 	l.end()
 	l.gone()
 }
