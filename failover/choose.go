@@ -160,14 +160,20 @@ func admit(s State, name string, uncounted bool) (place, string) {
 }
 
 // ofMaster tells whether a node's data are of an opening of the master that may be missing in the lineage: the node is
-// the master of the record in its run, or it follows the replication id that the master's agent last reported.
+// the master of the record in its run, or it followed when the master was opened again in its epoch. Only the master is
+// opened in its epoch, and not a third time before the second is in the lineage; so what parts from the epoch's recorded
+// opening is the one that is missing.
 func (s State) ofMaster(name string) bool {
 	r, rep, master := s.Record, s.Nodes[name], s.Nodes[s.Record.Master]
-	if master.RunID != r.RunID {
+	same := master.RunID == r.RunID
+	if name == r.Master {
+		return same
+	}
+	newest, open := r.Open()
+	if !open {
 		return false
 	}
-	_, open := r.Open()
-	return name == r.Master || open && rep.Position.ReplID != "" && rep.Position.ReplID == master.Position.ReplID
+	return rep.Position.ReplID2 == newest.ReplID || same && rep.Position.ReplID != "" && rep.Position.ReplID == master.Position.ReplID
 }
 
 // onlyHistory tells whether every member but this one reported for this attempt that it holds no key, or the same

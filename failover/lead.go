@@ -364,10 +364,7 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 		next.Repeats = 0
 	}
 	for name, m := range next.Eligible {
-		m.Syncing = ""
-		if !r.knows(chosen.Position) {
-			m.Deposed = next.Epoch // the new master may have come back with less than its replicas had
-		}
+		m.Syncing, m.Deposed = "", next.Epoch
 		next.Eligible[name] = m
 	}
 	if choice.Node != r.Master {

@@ -63,8 +63,8 @@ type Member struct {
 	RunID string `json:"run_id,omitempty"`
 	// Syncing is the run that may begin a full resync now; parallel_syncs bounds how many have one.
 	Syncing string `json:"syncing,omitempty"`
-	// Deposed is the epoch since whose beginning the node may hold writes that the master does not have: it was the
-	// master until then, or a master of unknown history was chosen. 0 once it has followed.
+	// Deposed is the epoch since whose beginning the node may hold writes that the master does not have: as the master
+	// until then, or as a replica that had received more than the chosen one. 0 once it has followed.
 	Deposed uint64 `json:"deposed,omitempty"`
 }
 

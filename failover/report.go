@@ -90,7 +90,7 @@ func (v *View) report(d *Decision, n *Local) {
 func (v *View) passing(n *Local, now Report) bool {
 	r := v.State.Record
 	switch {
-	case r == nil || now.State == StateUnknown || now.State == StateDead:
+	case r == nil || r.Epoch < v.seen() || now.State == StateUnknown || now.State == StateDead:
 		return false
 	case r.Phase == Electing:
 		return now.Attempt == 0

@@ -33,7 +33,12 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
 			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
 		}, false, "b", "up to offset 255"},
-		{"without that word, only what is known", func(s *State) {
+		{"without that word too, for nobody else is opened in the master's epoch", func(s *State) {
+			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
+			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
+		}, false, "b", "up to offset 255"},
+		{"not what was opened from an earlier epoch", func(s *State) {
+			s.Record.Epoch = 4
 			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
 			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
 		}, false, "c", "up to offset 250"},

@@ -148,7 +148,8 @@ func (d *watchdog) closes(s *server) {
 
 // resyncs judges a full resync that is about to replace what a replica has.
 func (d *watchdog) resyncs(s, master *server) {
-	if judged.rescue {
+	// What Redis resyncs by itself with an old master that came back, while no driver tells it otherwise, is nobody's deed.
+	if r := s.w.consul.state.Record; judged.rescue && r != nil && r.Master == master.name {
 		d.lookForDiscarded(s)
 	}
 	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 {

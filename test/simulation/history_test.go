@@ -116,12 +116,18 @@ func (w *world) restored() error {
 	w.consul.restore(past[w.rnd.IntN(len(past))])
 	w.mu.Unlock()
 	w.run(w.now() + 3*time.Second)
-	w.mu.Lock()
-	if w.whole() != nil {
-		w.putOrder(failover.Order{Kind: failover.OrderRecord, Target: master})
+	var err error
+	for range 3 { // the order may come before the agents have reported what their servers are
+		w.mu.Lock()
+		if w.whole() != nil {
+			w.putOrder(failover.Order{Kind: failover.OrderRecord, Target: master})
+		}
+		w.mu.Unlock()
+		if err = w.until(20 * time.Second); err == nil {
+			break
+		}
 	}
-	w.mu.Unlock()
-	return w.until(time.Minute)
+	return err
 }
 
 // first is how the installation is found: fresh servers, frozen or not, or a replication that works already.
@@ -138,7 +144,7 @@ func (w *world) first() {
 		}
 		if s.m.late {
 			s.config = plugin.FrozenAddress
-			w.later(upTo(w.rnd, 20*time.Second), func() { s.m.late = false; s.boot(); s.m.start() })
+			w.later(2*time.Second+upTo(w.rnd, 20*time.Second), func() { s.m.late = false; s.boot(); s.m.start() })
 			continue
 		}
 		s.boot()
