@@ -92,6 +92,8 @@ func (v *View) passing(n *Local, now Report) bool {
 	switch {
 	case r == nil || r.Epoch < v.seen() || now.State == StateUnknown || now.State == StateDead:
 		return false
+	case v.State.Nodes[n.Name].State == StateDead && v.State.Nodes[n.Name].RunID == n.RunID:
+		return false // an old report was written late: others vote by it
 	case r.Phase == Electing:
 		return now.Attempt == 0
 	default:

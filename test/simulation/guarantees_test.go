@@ -141,6 +141,9 @@ func (d *watchdog) saves(s *server) {
 
 // closes judges the freeze of an open server.
 func (d *watchdog) closes(s *server) {
+	if r := s.w.consul.state.Record; r != nil && s.w.now()-s.m.leased > time.Duration(r.FenceAfter)/2 {
+		s.w.only = "" // Consul did not answer in time either
+	}
 	if judged.outage && s.w.outage == s {
 		s.w.fail("G9: %s is closed while Consul is away, though all agents answer each other", s.name)
 	}

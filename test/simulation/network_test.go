@@ -32,7 +32,7 @@ func ask[T any](ctx context.Context, l *life, what string, writes bool, serve fu
 	if writes && dice.Float64() < air.late {
 		out += upTo(dice, 4*time.Second)
 	}
-	dead := ctx.Err() != nil
+	dead := ctx.Err() != nil || l.crashed
 	w.mu.Unlock()
 	lose := func(after time.Duration) {
 		if hangs {
