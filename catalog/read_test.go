@@ -11,6 +11,7 @@ import (
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog/catalogtest"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin/plugintest"
 )
 
 func putRecord(t *testing.T, s *catalogtest.Server, group string, value []byte) {
@@ -74,7 +75,7 @@ func TestReadRecordsAsksTheMajority(t *testing.T) {
 	}
 	for _, s := range cluster.Servers {
 		if s != leader {
-			s.Stop()
+			plugintest.Halt(t, s.PID())
 			defer s.Continue()
 		}
 	}

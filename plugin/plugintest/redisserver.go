@@ -132,7 +132,27 @@ func (s *RedisServer) Kill() { s.end(syscall.SIGKILL) }
 func (s *RedisServer) Shutdown() { s.end(syscall.SIGTERM) }
 
 // Stop halts the server with SIGSTOP; Cont lets it go on.
-func (s *RedisServer) Stop() { s.signal(syscall.SIGSTOP) }
+func (s *RedisServer) Stop() { Halt(s.t, s.PID()) }
+
+// Halt stops a process with SIGSTOP and waits until every thread of it stands still: on a busy machine one goes on for a
+// moment.
+func Halt(t testing.TB, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatalf("stop process %d: %v", pid, err)
+	}
+	Eventually(t, fmt.Sprintf("process %d to stand still", pid), func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, each := range threads {
+			stat, err := os.ReadFile(each)
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			if err == nil && !strings.HasPrefix(rest, "T") {
+				return false
+			}
+		}
+		return err == nil && len(threads) > 0
+	})
+}
 
 // Cont lets a stopped server go on.
 func (s *RedisServer) Cont() { s.signal(syscall.SIGCONT) }
