@@ -20,11 +20,12 @@ const (
 	replyLimit = 500 * time.Millisecond
 )
 
-// Ack is a write that a server has acknowledged: the key is KeyOf(N), the value is N.
+// Ack is a write that a server has acknowledged: the key is KeyOf(N), the value is N. It was sent after Sent, and the reply was
+// read before At.
 type Ack struct {
-	N    int
-	At   time.Time
-	Addr string
+	N        int
+	Sent, At time.Time
+	Addr     string
 }
 
 // Refusal is a write that was not acknowledged: an error reply, a lost connection, no connection.
@@ -187,13 +188,14 @@ func (w *Writer) run(ctx context.Context) {
 		r := bufio.NewReader(conn)
 		for ctx.Err() == nil {
 			n++
+			sent := time.Now()
 			if err := set(conn, r, w.KeyOf(n), strconv.Itoa(n)); err != nil {
 				w.refused(n, addr, err)
 				sleep(ctx, time.Millisecond)
 				break
 			}
 			w.mu.Lock()
-			w.acks = append(w.acks, Ack{N: n, At: time.Now(), Addr: addr})
+			w.acks = append(w.acks, Ack{N: n, Sent: sent, At: time.Now(), Addr: addr})
 			w.mu.Unlock()
 			sleep(ctx, w.every)
 		}
