@@ -53,7 +53,7 @@ func reportOf(v *View, n *Local) Report {
 // while the run is not counted yet.
 func (v *View) report(d *Decision, n *Local) {
 	now, last := reportOf(v, n), v.State.Nodes[n.Name]
-	if v.passing(n, now) {
+	if v.passing(n, now, last) {
 		if soon := v.Memory.EpochSeen + openingFor; v.Now < soon {
 			d.wake(soon)
 		}
@@ -87,12 +87,12 @@ func (v *View) report(d *Decision, n *Local) {
 
 // passing tells whether what a node is now is only on the way to what is worth reporting. A write to Consul that
 // somebody waits for must not stand in line behind one that nobody needs.
-func (v *View) passing(n *Local, now Report) bool {
+func (v *View) passing(n *Local, now, last Report) bool {
 	r := v.State.Record
 	switch {
 	case r == nil || r.Epoch < v.seen() || now.State == StateUnknown || now.State == StateDead:
 		return false
-	case v.State.Nodes[n.Name].State == StateDead && v.State.Nodes[n.Name].RunID == n.RunID:
+	case last.State == StateDead && last.RunID == n.RunID:
 		return false // an old report was written late: others vote by it
 	case r.Phase == Electing:
 		return now.Attempt == 0

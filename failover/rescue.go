@@ -21,9 +21,9 @@ func (r *Record) beyond(p Position) (int64, bool) {
 	return 0, false
 }
 
-// hold says why a full resync must not discard what a node holds before it is saved to a file; empty when it may. What is
-// half of a resync is no history's, and a replica that was restarted with a replication id that nobody knows, and has been attached to nobody since, has
-// nothing of its own.
+// hold says why a full resync must not discard what a node holds before it is saved to a file; empty when it may. Half of a
+// resync is no history's, unless the master changed since the node last followed. Nor has a replica anything of its own
+// that was restarted with a replication id which nobody knows, and has been attached to nobody since.
 func (r *Record) hold(n *Local) string {
 	bytes, known := r.beyond(n.Position)
 	switch member := r.Eligible[n.Name]; {
