@@ -47,7 +47,7 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 		ended := make(chan struct{})
-		go func() { a.run(run); close(ended) }()
+		go func() { a.run(run); a.parts.Close(ctx.Err() != nil); close(ended) }()
 		select {
 		case <-ctx.Done():
 			if cfg.Agent.DrainOnLeave {
@@ -71,6 +71,7 @@ type agent struct {
 	log     hclog.Logger
 	parts   *Parts
 	epochs  *epochs
+	servers *servers
 	leases  *leases
 	groups  []*group
 	byName  map[string]*group // by the name of a connected server
@@ -85,6 +86,7 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(con
 	if a.epochs, err = openEpochs(cfg.Agent.DataDir); err != nil {
 		return nil, err
 	}
+	a.servers = openServers(cfg.Agent.DataDir)
 	if a.parts, err = parts(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 	g := &group{
 		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
-		epochs: a.epochs, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
+		epochs: a.epochs, servers: a.servers, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
 		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
 		mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
@@ -116,7 +118,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 		if nc.Group != gc.Name {
 			continue
 		}
-		n := newNode(nc, gc)
+		n := newNode(nc, gc, a.cfg.Agent.OnAgentLoss)
 		n.drv, n.find = a.parts.Drivers[nc.Driver], a.parts.Process
 		g.watcher = n.drv
 		g.nodes[n.name] = n
@@ -132,7 +134,6 @@ func (a *agent) newGroup(gc config.Group) *group {
 // run starts the parts and waits, once ctx has ended, until all of them have.
 func (a *agent) run(ctx context.Context) {
 	var parts sync.WaitGroup
-	defer a.parts.Close()
 	defer parts.Wait()
 	for _, d := range a.parts.Drivers {
 		parts.Go(func() { a.observe(ctx, d) })
@@ -192,6 +193,9 @@ func (a *agent) observe(ctx context.Context, d plugin.Driver) {
 func (g *group) observe(o plugin.Observation) {
 	if n := g.nodes[o.Server]; n != nil {
 		n.observe(o, g.now())
+		if err := g.servers.put(n.name, n.keep()); err != nil {
+			g.log.Warn("cannot keep which process the server is", "node", n.name, "error", err)
+		}
 		return
 	}
 	g.remote, g.remoteAt = o, g.now()

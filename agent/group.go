@@ -28,6 +28,7 @@ type group struct {
 	log     hclog.Logger
 	now     func() time.Duration
 	epochs  *epochs
+	servers *servers
 	confirm func() // asks for a consistent read of the record
 
 	news  chan func()
@@ -126,6 +127,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 		}
 		if v.Read {
 			n.inherit(v.State.Nodes[name])
+			n.recall(g.servers, v.State, v.Now)
 		}
 		l := n.local(v.State.Nodes[name])
 		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.settings().BusyAfter)

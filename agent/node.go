@@ -32,8 +32,10 @@ type node struct {
 	// info is the last that was known of the run, kept when the connection ends.
 	info plugin.Info
 	proc Process // nil while it is not known
-	find func(pid int, ranFor time.Duration) Process
-	dead bool
+	// started is when the run was, since the machine's boot.
+	started time.Duration
+	find    func(pid int, ranFor time.Duration) Process
+	dead    bool
 	// cpuAtSilence is the processor time of the process when it was last heard.
 	cpuAtSilence time.Duration
 
@@ -63,7 +65,7 @@ type node struct {
 func (n *node) observe(o plugin.Observation, now time.Duration) {
 	// An observation repeats what was last read of the server, which may be older than the answer to an order.
 	if o.Info != nil && (n.seen.Info == nil || !reflect.DeepEqual(*o.Info, *n.seen.Info)) {
-		n.learn(*o.Info)
+		n.learn(*o.Info, now)
 	}
 	n.seen, n.at = o, now
 	switch busy := o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY"); {
@@ -92,10 +94,10 @@ func (n *node) stat() (state byte, cpu time.Duration, known bool) {
 }
 
 // learn takes in what the server says of itself.
-func (n *node) learn(info plugin.Info) {
+func (n *node) learn(info plugin.Info, now time.Duration) {
 	if info.RunID != n.info.RunID {
 		// Another run: nothing that was done to the one before holds for it.
-		n.proc = n.find(info.ProcessID, info.StartedAgo)
+		n.proc, n.started = n.find(info.ProcessID, info.StartedAgo), now-info.StartedAgo
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
 	if info.Open || info.LinkUp || info.Position.ReplID != n.info.Position.ReplID {
@@ -137,9 +139,7 @@ func (n *node) local(known failover.Report) failover.Local {
 		l.PersistFailed = n.persistFailed
 	}
 	if l.RunID == "" {
-		l.RunID = known.RunID
-		// This agent never saw it; it may be open if it was when the agent's predecessor last reported.
-		l.MaybeOpen = known.State == failover.StateOpen || known.State == failover.StatePaused
+		l.RunID = known.RunID // this agent never saw it
 	}
 	if l.State == failover.StateFrozen {
 		l.Master = ""
@@ -159,6 +159,30 @@ func (n *node) inherit(known failover.Report) {
 	if known.RunID == n.info.RunID && known.Position.ReplID == n.info.Position.ReplID && !n.info.LinkUp && !n.info.Open {
 		n.halfSynced = n.halfSynced || known.HalfSynced
 	}
+}
+
+// recall is what can be known of a server that has not answered since this agent started: its process, by what an agent
+// before it kept, and whether it may be open, by what that one reported.
+func (n *node) recall(s *servers, state failover.State, now time.Duration) {
+	known := state.Nodes[n.name]
+	if n.info.RunID != "" || known.RunID == "" {
+		return
+	}
+	switch known.State {
+	case failover.StateOpen, failover.StatePaused:
+		n.maybeOpen = true
+	case failover.StateUnknown: // this agent's own word already
+		n.maybeOpen = n.maybeOpen || state.Record != nil && state.Record.Master == n.name && state.Record.RunID == known.RunID
+	}
+	if kept := s.get(n.name); n.proc == nil && kept.RunID == known.RunID {
+		n.proc = n.find(kept.PID, now-kept.Started)
+		_, n.cpuAtSilence, _ = n.stat()
+	}
+}
+
+// keep is what an agent after this one needs to end the server.
+func (n *node) keep() keptServer {
+	return keptServer{RunID: n.info.RunID, PID: n.info.ProcessID, Started: n.started}
 }
 
 func (n *node) state() failover.NodeState {

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -26,8 +28,9 @@ type Parts struct {
 	Process func(pid int, ranFor time.Duration) Process
 	// Peers makes the way to other agents, whose requests handler answers. When nil, it is the port of the configuration.
 	Peers func(handler peers.Handler) Peers
-	// Close ends the drivers; the servers are left as they are.
-	Close func()
+	// Close ends the drivers; the servers are left as they are. For good means that this process ends: a driver that is
+	// to freeze its servers then (on_agent_loss) stays for that.
+	Close func(forGood bool)
 }
 
 // parts are the real ones.
@@ -36,12 +39,25 @@ func (o Options) parts(ctx context.Context, cfg *config.Config) (*Parts, error) 
 	if err != nil {
 		return nil, fmt.Errorf("connect to Consul: %w", err)
 	}
+	lock := filepath.Join(cfg.Agent.DataDir, "lock")
+	unlock, err := plugin.Lock(lock)
+	if errors.Is(err, plugin.ErrLocked) {
+		return nil, fmt.Errorf("data_dir %s: another agent works with it: end that one, or give this one a data_dir of its own", cfg.Agent.DataDir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
 	p := &Parts{Consul: consul, Drivers: map[string]plugin.Driver{}, Now: bootNow, Process: findProcess}
 	var running []*plugin.Supervisor
-	p.Close = func() {
+	p.Close = func(forGood bool) {
 		for _, d := range running {
-			d.Close()
+			if forGood {
+				d.Leave()
+			} else {
+				d.Close()
+			}
 		}
+		unlock()
 	}
 	kinds := []string{watcherKind}
 	for _, n := range cfg.Nodes {
@@ -49,9 +65,11 @@ func (o Options) parts(ctx context.Context, cfg *config.Config) (*Parts, error) 
 	}
 	slices.Sort(kinds)
 	for _, kind := range slices.Compact(kinds) {
-		d, err := plugin.Supervise(ctx, driverOptions(cfg, kind, o))
+		options := driverOptions(cfg, kind, o)
+		options.Lock = lock
+		d, err := plugin.Supervise(ctx, options)
 		if err != nil {
-			p.Close()
+			p.Close(false)
 			return nil, fmt.Errorf("start driver %q: %w", kind, err)
 		}
 		running = append(running, d)

@@ -46,7 +46,7 @@ func settingsOf(g config.Group) failover.Settings {
 	}
 }
 
-func newNode(c config.Node, g config.Group) *node {
+func newNode(c config.Node, g config.Group, onLoss string) *node {
 	n := &node{
 		name: c.Name, group: g.Name, address: c.AnnounceAddress, priority: c.Priority, zone: c.Zone, driver: c.Driver,
 		killable: g.OnStuck == "kill",
@@ -64,6 +64,9 @@ func newNode(c config.Node, g config.Group) *node {
 			Name: c.Name, Address: c.Address, Username: c.Username, Password: c.Password.Reveal(), Announce: c.AnnounceAddress,
 			PingEvery: checks.PingEvery(g.DownAfter), SilentAfter: g.DownAfter, InfoEvery: infoEvery,
 		},
+	}
+	if onLoss == "freeze" {
+		n.server.FreezeAfter = g.FenceAfter
 	}
 	if t := c.TLS; t != nil {
 		n.server.TLS = &plugin.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile,

@@ -25,7 +25,7 @@ var agentKeys = []key[Agent]{
 	{"key_file", "none", "its key", func(a *Agent) any { return &a.KeyFile }},
 	{"rescue_dir", `data_dir + "/rescue"`, "where the data sets of deposed masters are saved that hold what the group does not have", func(a *Agent) any { return &a.RescueDir }},
 	{"rescue_keep", `"168h"`, "how long they are kept", func(a *Agent) any { return &a.RescueKeep }},
-	{"on_agent_loss", `"keep"`, `what becomes of a master whose agent is gone for fence_after: "keep" leaves it open, "freeze" has the driver freeze it`, func(a *Agent) any { return &a.OnAgentLoss }},
+	{"on_agent_loss", `"keep"`, `what becomes of a master whose agent has been gone for fence_after: "keep" leaves it open, "freeze" has the driver freeze it until an agent is back`, func(a *Agent) any { return &a.OnAgentLoss }},
 	{"drain_on_leave", "false", "hand over the masters of this agent before it ends on SIGTERM", func(a *Agent) any { return &a.DrainOnLeave }},
 	{"log_level", `"info"`, "trace, debug, info, warn or error", func(a *Agent) any { return &a.LogLevel }},
 	{"log_json", "false", "log in JSON", func(a *Agent) any { return &a.LogJSON }},

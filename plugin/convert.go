@@ -15,6 +15,7 @@ func serverToProto(s Server) *proto.Server {
 		Name: text(s.Name), Address: text(s.Address), Username: text(s.Username), Password: []byte(s.Password),
 		Announce: text(s.Announce), Remote: s.Remote,
 		PingEveryNs: int64(s.PingEvery), SilentAfterNs: int64(s.SilentAfter), InfoEveryNs: int64(s.InfoEvery),
+		FreezeAfterNs: int64(s.FreezeAfter),
 	}
 	if s.TLS != nil {
 		p.Tls = &proto.TLS{
@@ -32,6 +33,7 @@ func serverFromProto(p *proto.Server) Server {
 		PingEvery:   time.Duration(p.GetPingEveryNs()),
 		SilentAfter: time.Duration(p.GetSilentAfterNs()),
 		InfoEvery:   time.Duration(p.GetInfoEveryNs()),
+		FreezeAfter: time.Duration(p.GetFreezeAfterNs()),
 	}
 	if t := p.GetTls(); t != nil {
 		s.TLS = &TLS{

@@ -96,6 +96,9 @@ type Server struct {
 	PingEvery, SilentAfter time.Duration
 	// InfoEvery is how often Info is read anew. Not used for a Remote server.
 	InfoEvery time.Duration
+	// FreezeAfter is how long after the end of its agent the server is frozen if it is open then, unless another agent
+	// works in the place of the one before; 0 leaves it as it is. Serve sees to it for every driver.
+	FreezeAfter time.Duration
 }
 
 // String leaves the password out, so that no log and no error tells it.

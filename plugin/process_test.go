@@ -82,25 +82,7 @@ func TestDriverEndsWithItsAgent(t *testing.T) {
 	agent := exec.Command(os.Args[0], "-test.run=^TestDriverEndsWithItsAgent$", "-test.v")
 	tmp := t.TempDir()
 	agent.Env = append(os.Environ(), agentVariable+"=1", "TMPDIR="+tmp)
-	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := agent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := agent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = agent.Process.Kill() })
-	driver := 0
-	for lines := bufio.NewScanner(out); driver == 0 && lines.Scan(); {
-		if pid, ok := strings.CutPrefix(lines.Text(), "driver "); ok {
-			driver, _ = strconv.Atoi(pid)
-		}
-	}
-	if driver == 0 || ended(driver) {
-		t.Fatalf("driver process %d does not run", driver)
-	}
-	t.Cleanup(func() { _ = syscall.Kill(driver, syscall.SIGKILL) })
+	driver := startAndAwaitDriver(t, agent)
 	// A signal that reaches the whole unit does not take the driver from an agent that still needs it.
 	_ = syscall.Kill(driver, syscall.SIGTERM)
 	_ = agent.Process.Kill()
@@ -110,6 +92,30 @@ func TestDriverEndsWithItsAgent(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// startAndAwaitDriver starts an agent, which says what process its driver is.
+func startAndAwaitDriver(t *testing.T, agent *exec.Cmd) (driver int) {
+	t.Helper()
+	agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := agent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Process.Kill() })
+	for lines := bufio.NewScanner(out); driver == 0 && lines.Scan(); {
+		if pid, ok := strings.CutPrefix(lines.Text(), "driver "); ok {
+			driver, _ = strconv.Atoi(pid)
+		}
+	}
+	if driver == 0 || ended(driver) {
+		t.Fatalf("driver process %d does not run", driver)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(driver, syscall.SIGKILL) })
+	return driver
 }
 
 // zombie: ended, but nobody has asked how. The one who should may be slow.

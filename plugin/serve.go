@@ -18,8 +18,12 @@ import (
 // ErrStartedByHand is the answer of Serve when no agent started the process.
 var ErrStartedByHand = errors.New("this is a driver plugin of consul-redis-sentinel: the agent starts it, it does nothing by itself")
 
-// agentPIDVariable names the agent to its driver, which ends with it.
-const agentPIDVariable = "CONSUL_REDIS_SENTINEL_AGENT_PID"
+// The environment that an agent gives its driver, which ends with it.
+const (
+	agentPIDVariable = "CONSUL_REDIS_SENTINEL_AGENT_PID"
+	// agentLockVariable names the file that an agent keeps locked while it runs.
+	agentLockVariable = "CONSUL_REDIS_SENTINEL_AGENT_LOCK"
+)
 
 // agentPoll is how often a driver looks whether its agent still runs: a poll needs nothing from the platform, and
 // costs two system calls.
@@ -38,9 +42,11 @@ func Serve(d Driver, logger hclog.Logger) error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	server := make(chan *grpc.Server, 1)
 	var orphaned atomic.Bool
+	w := newWards(d, logger)
 	go func() {
 		awaitEndOfAgent()
 		orphaned.Store(true)
+		w.settle(time.Now())
 		logger.Warn("the agent is gone, ending with it")
 		// Should it not end in order, it must end all the same.
 		time.AfterFunc(endTimeout, func() { os.Exit(1) })
@@ -48,7 +54,7 @@ func Serve(d Driver, logger hclog.Logger) error {
 	}()
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig:  handshake,
-		VersionedPlugins: versions(d),
+		VersionedPlugins: versions(w),
 		Logger:           logger,
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			s := grpc.NewServer(options...)

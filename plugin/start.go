@@ -36,6 +36,9 @@ type Options struct {
 	// Env is the whole environment of the process ("NAME=value") but for the handshake; nothing of the
 	// agent's own environment, which may hold a Consul token, is passed on.
 	Env []string
+	// Lock is a file that the agent keeps locked (Lock) while it runs. A driver that survives its agent, to freeze servers
+	// (Server.FreezeAfter), knows by it that another agent works in its place.
+	Lock string
 }
 
 // Process is a running driver.
@@ -76,7 +79,8 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	cmd := exec.Command(o.Command[0], o.Command[1:]...)
 	cmd.Env = append(append([]string{}, o.Env...),
 		goplugin.EnvUnixSocketDir+"="+socketDir,
-		agentPIDVariable+"="+strconv.Itoa(os.Getpid()))
+		agentPIDVariable+"="+strconv.Itoa(os.Getpid()),
+		agentLockVariable+"="+o.Lock)
 	p := &Process{cmd: cmd, socketDir: socketDir}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  handshake,

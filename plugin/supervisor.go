@@ -45,6 +45,7 @@ type Supervisor struct {
 	mu      sync.Mutex
 	servers map[string]*supervised
 	process *Process // nil while there is none to call
+	left    bool     // the process outlives this one
 	away    error    // why there is none
 }
 
@@ -80,6 +81,16 @@ func (s *Supervisor) Close() {
 	<-s.done
 }
 
+// Leave is Close for an agent that ends: a process that is to freeze servers then (Server.FreezeAfter) goes on.
+func (s *Supervisor) Leave() {
+	s.mu.Lock()
+	for _, server := range s.servers {
+		s.left = s.left || server.FreezeAfter > 0
+	}
+	s.mu.Unlock()
+	s.Close()
+}
+
 // PID is the id of the driver's process, 0 while there is none.
 func (s *Supervisor) PID() int {
 	s.mu.Lock()
@@ -98,10 +109,13 @@ func (s *Supervisor) run(ctx context.Context, p *Process) {
 		began := time.Now()
 		err := s.watch(ctx, p)
 		s.lose(err)
-		p.Close()
 		if ctx.Err() != nil {
+			if !s.outlives() {
+				p.Close()
+			}
 			return
 		}
+		p.Close()
 		if time.Since(began) > longAlive {
 			pause = restartAfter
 		}
@@ -223,6 +237,13 @@ func (s *Supervisor) connectMissing(ctx context.Context, p *Process) {
 		}
 		s.mu.Unlock()
 	}
+}
+
+// outlives tells whether the process is to outlive this one.
+func (s *Supervisor) outlives() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
 }
 
 // driver is the process to call.

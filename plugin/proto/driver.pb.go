@@ -338,6 +338,9 @@ type Server struct {
 	// How long without any reply makes the link silent.
 	SilentAfterNs int64 `protobuf:"varint,9,opt,name=silent_after_ns,json=silentAfterNs,proto3" json:"silent_after_ns,omitempty"`
 	InfoEveryNs   int64 `protobuf:"varint,10,opt,name=info_every_ns,json=infoEveryNs,proto3" json:"info_every_ns,omitempty"`
+	// How long after the end of its agent the driver freezes the server if it is open; 0 leaves it as it is. Only the
+	// library for drivers in Go sees to it by itself.
+	FreezeAfterNs int64 `protobuf:"varint,11,opt,name=freeze_after_ns,json=freezeAfterNs,proto3" json:"freeze_after_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +441,13 @@ func (x *Server) GetSilentAfterNs() int64 {
 func (x *Server) GetInfoEveryNs() int64 {
 	if x != nil {
 		return x.InfoEveryNs
+	}
+	return 0
+}
+
+func (x *Server) GetFreezeAfterNs() int64 {
+	if x != nil {
+		return x.FreezeAfterNs
 	}
 	return 0
 }
@@ -2033,7 +2043,7 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
 	"\x05pause\x18\x03 \x01(\bR\x05pause\x12\x12\n" +
 	"\x04save\x18\x04 \x01(\bR\x04save\x12\x18\n" +
-	"\apersist\x18\x05 \x01(\bR\apersist\"\xca\x02\n" +
+	"\apersist\x18\x05 \x01(\bR\apersist\"\xf2\x02\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
@@ -2045,7 +2055,8 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\rping_every_ns\x18\b \x01(\x03R\vpingEveryNs\x12&\n" +
 	"\x0fsilent_after_ns\x18\t \x01(\x03R\rsilentAfterNs\x12\"\n" +
 	"\rinfo_every_ns\x18\n" +
-	" \x01(\x03R\vinfoEveryNs\"\xa9\x01\n" +
+	" \x01(\x03R\vinfoEveryNs\x12&\n" +
+	"\x0ffreeze_after_ns\x18\v \x01(\x03R\rfreezeAfterNs\"\xa9\x01\n" +
 	"\x03TLS\x12\x17\n" +
 	"\aca_file\x18\x01 \x01(\tR\x06caFile\x12\x1b\n" +
 	"\tcert_file\x18\x02 \x01(\tR\bcertFile\x12\x19\n" +

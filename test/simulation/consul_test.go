@@ -62,6 +62,7 @@ func (c *consul) apply(change func(s *failover.State)) uint64 {
 	c.index++
 	change(&c.state)
 	c.state.Index = c.index
+	c.w.watchdog.records(c.state.Record, c.w.now())
 	if len(c.past) == remembered {
 		c.past = append(c.past[:0], c.past[1:]...)
 	}

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,8 +29,9 @@ var judged = struct {
 type watchdog struct {
 	epoch    uint64
 	masters  map[uint64]string
-	filled   bool // the group was whole once, with data
-	restored bool // a snapshot was restored
+	entered  map[string]time.Duration // since when each member of the record has been one
+	filled   bool                     // the group was whole once, with data
+	restored bool                     // a snapshot was restored
 	durable  []*op
 	told     map[int]bool // acknowledged, since the last loss that an operator accepted
 	acked    int
@@ -108,6 +110,19 @@ func (d *watchdog) writes(s *server) {
 	fence := time.Duration(float64(w.settings.fenceAfter) / min(s.m.rate, 1))
 	if late := w.now() - max(s.m.leased, s.m.promised()) - fence; late > 10*ms {
 		w.fail("G5: %s takes a write, and its lease ended %s ago", s.name, late)
+	}
+}
+
+// records notes since when each member has been one.
+func (d *watchdog) records(r *failover.Record, now time.Duration) {
+	if r == nil {
+		return
+	}
+	maps.DeleteFunc(d.entered, func(name string, _ time.Duration) bool { _, ok := r.Eligible[name]; return !ok })
+	for name := range r.Eligible {
+		if _, ok := d.entered[name]; !ok {
+			d.entered[name] = now
+		}
 	}
 }
 
@@ -284,7 +299,7 @@ func (w *world) ruined() bool {
 }
 
 // short tells whether fewer are left than the record's durability needs to choose a master: the old one is not in its
-// run, and too many of the others are not in theirs.
+// run, and too many of the others are not in theirs, or have a history that the lineage does not know.
 func (w *world) short() bool {
 	r := w.consul.state.Record
 	if r == nil || promised(r) == 0 || w.serverOf(r.Master).run == r.RunID && w.serverOf(r.Master).alive {
@@ -292,9 +307,14 @@ func (w *world) short() bool {
 	}
 	counted := 0
 	for name, m := range r.Eligible {
-		if s := w.serverOf(name); s.alive && s.run == m.RunID && !s.cold {
+		if s := w.serverOf(name); s.alive && s.run == m.RunID && !s.cold && known(r, s.position()) {
 			counted++
 		}
 	}
 	return counted < len(r.Eligible)-promised(r)+1
+}
+
+// known tells whether the lineage has what a position goes on from.
+func known(r *failover.Record, p plugin.Position) bool {
+	return slices.ContainsFunc(r.Lineage, func(o failover.Opening) bool { return o.ReplID == p.ReplID || o.ReplID == p.ReplID2 })
 }

@@ -38,6 +38,7 @@ func newWorld(seed uint64, dir string) *world {
 	w := &world{seed: seed, dir: dir, began: time.Now(), rnd: r, settings: newSettings(r), weather: newWeather(r),
 		byAddress: map[string]*server{}}
 	w.consul = newConsul(w)
+	w.watchdog.entered = map[string]time.Duration{}
 	w.watchdog.masters, w.watchdog.saved, w.watchdog.told = map[uint64]string{}, map[int]bool{}, map[int]bool{}
 	for i := range w.settings.nodes {
 		m := w.newMachine(string(rune('a'+i)), fmt.Sprintf("10.0.0.%d:6379", i+1))

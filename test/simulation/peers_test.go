@@ -80,13 +80,14 @@ func (c peerClient) Frozen(ctx context.Context, _, name string, n peers.FrozenNo
 	return err
 }
 
-// promised is when the oldest of the newest promises of all members' agents was asked for; now if there are none.
+// promised is when the oldest of the newest promises of all members' agents was asked for; now if there are none. What was
+// promised before a node was a member needs nothing of it: the leader of an election that it stands in waits later.
 func (m *machine) promised() time.Duration {
 	w := m.w
 	oldest := w.now()
 	for node := range w.consul.state.Record.Eligible {
 		if s := w.serverOf(node); s != nil && s.m != m {
-			oldest = min(oldest, m.promises[s.m.name])
+			oldest = min(oldest, max(m.promises[s.m.name], w.watchdog.entered[node]))
 		}
 	}
 	return oldest

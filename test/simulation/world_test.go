@@ -207,7 +207,7 @@ func (m *machine) start() {
 func (l *life) parts(context.Context, *config.Config) (*agent.Parts, error) {
 	return &agent.Parts{
 		Consul: l.client, Drivers: map[string]plugin.Driver{"redis": l.driver}, Now: l.clock,
-		Process: l.process, Peers: l.peers, Close: l.driver.close,
+		Process: l.process, Peers: l.peers, Close: func(bool) { l.driver.close() },
 	}, nil
 }
 

@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// servers keeps in data_dir which processes the servers are, so that an agent that starts beside one that does not answer
+// can end it. Without it, or when it cannot be read, nothing is known of such a server.
+type servers struct {
+	path string
+	mu   sync.Mutex
+	kept keptServers
+}
+
+type keptServers struct {
+	// Boot is the boot of the machine that the processes are of.
+	Boot string                `json:"boot"`
+	Runs map[string]keptServer `json:"servers"`
+}
+
+type keptServer struct {
+	RunID string `json:"run_id"`
+	PID   int    `json:"pid"`
+	// Started is when the server was started, since the boot; within a second or two.
+	Started time.Duration `json:"started_ns"`
+}
+
+func openServers(dir string) *servers {
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	s := &servers{path: filepath.Join(dir, "servers.json")}
+	b, err := os.ReadFile(s.path)
+	if err == nil {
+		err = json.Unmarshal(b, &s.kept)
+	}
+	if err != nil || s.kept.Boot != string(boot) || s.kept.Runs == nil {
+		s.kept = keptServers{Boot: string(boot), Runs: map[string]keptServer{}}
+	}
+	return s
+}
+
+func (s *servers) get(node string) keptServer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept.Runs[node]
+}
+
+func (s *servers) put(node string, run keptServer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if run.RunID == "" || s.kept.Runs[node].RunID == run.RunID {
+		return nil
+	}
+	s.kept.Runs[node] = run
+	b, _ := json.Marshal(s.kept)
+	return writeDurably(s.path, b)
+}

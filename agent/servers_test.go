@@ -1,0 +1,37 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestServersOutliveTheProcessNotTheBoot(t *testing.T) {
+	dir := t.TempDir()
+	run := keptServer{RunID: "r1", PID: 7, Started: 3}
+	if err := openServers(dir).put("a", run); err != nil {
+		t.Fatal(err)
+	}
+	if got := openServers(dir).get("a"); got != run {
+		t.Errorf("after a restart: %+v", got)
+	}
+	if got := openServers(dir).get("b"); got != (keptServer{}) {
+		t.Errorf("of a server never seen: %+v", got)
+	}
+	path := filepath.Join(dir, "servers.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot := openServers(dir).kept.Boot
+	another := strings.Replace(string(b), strings.TrimSpace(boot), "another", 1)
+	for what, content := range map[string]string{"another boot": another, "a broken file": "{"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := openServers(dir).get("a"); got != (keptServer{}) {
+			t.Errorf("after %s: %+v", what, got)
+		}
+	}
+}
