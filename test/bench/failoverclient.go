@@ -43,7 +43,7 @@ func (p *sentinelSystem) clients(d dial, ask []int) map[string]store {
 		MaxRetries:  -1,
 		ReadTimeout: replyLimit, WriteTimeout: replyLimit,
 	})
-	return map[string]store{"go-redis": f}
+	return map[string]store{clientGoRedis: f}
 }
 
 func (f *failoverClient) set(ctx context.Context, key, value string, wait int) (string, error) {

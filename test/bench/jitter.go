@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -43,4 +46,29 @@ func (p *probe) stop() time.Duration {
 	}
 	slices.Sort(p.late)
 	return p.late[len(p.late)*99/100]
+}
+
+// fsyncTime is how long it takes, in the median of some tries, until the disk of a directory has kept a page.
+func fsyncTime(dir string) (time.Duration, error) {
+	file := filepath.Join(dir, "fsync")
+	f, err := os.Create(file)
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(file)
+	defer f.Close()
+	var took []time.Duration
+	page := make([]byte, os.Getpagesize())
+	for range 11 {
+		if _, err := f.Write(page); err != nil {
+			return 0, fmt.Errorf("measure the disk: %w", err)
+		}
+		begun := time.Now()
+		if err := f.Sync(); err != nil {
+			return 0, fmt.Errorf("measure the disk: %w", err)
+		}
+		took = append(took, time.Since(begun))
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }

@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		defer o.removeBinary()
+		result.Machine.Program = program(o.Binary)
 		say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 		if !o.CostOnly() {
 			err = errors.Join(err, measureFailovers(ctx, o, result, say))

@@ -83,6 +83,10 @@ const (
 	clientPoll = "poll"
 	// clientWait does so too, and has a replica acknowledge every write.
 	clientWait = "poll+WAIT"
+	// clientGoRedis is go-redis' own client of Sentinel.
+	clientGoRedis = "go-redis"
+	// These are on the machine of the master, and ask what is there.
+	clientOldSide, clientOldSideWait = "old side", "old side+WAIT"
 )
 
 // outage measures the writes around a fault.
@@ -104,6 +108,10 @@ func (m *measurement) outage(ctx context.Context) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	fsync, err := fsyncTime(m.system.dir())
+	if err != nil {
+		return nil, err
+	}
 	jitter := startProbe()
 	fault := time.Now()
 	if err = m.fault.inject(ctx, m.system, m.master); err == nil {
@@ -117,6 +125,7 @@ func (m *measurement) outage(ctx context.Context) (*Run, error) {
 		return nil, err
 	}
 	r := newRun(late)
+	r.Fsync = msOf(fsync)
 	now, err := m.system.changes(ctx, m.master)
 	if err != nil {
 		return nil, err
@@ -142,6 +151,7 @@ func (m *measurement) recovered(ctx context.Context, writers []*writer, fault ti
 			return err
 		}
 	}
+	sleep(ctx, time.Until(fault.Add(stripTo*time.Millisecond))) // what a plot shows
 	// With a short down_after a system may change masters twice.
 	return sandbox.WaitFor(ctx, "the master does not change any more", func(context.Context) error {
 		for _, w := range writers {
@@ -166,6 +176,7 @@ func (m *measurement) report(ctx context.Context, r *Run, first *polled, writers
 	if !ok {
 		return errors.New("nothing was written")
 	}
+	old := m.system.redis(m.master).Addr()
 	for _, w := range writers {
 		acks := w.all()
 		gap, err := outage(acks, fault, end)
@@ -179,6 +190,9 @@ func (m *measurement) report(ctx context.Context, r *Run, first *polled, writers
 		c := &Client{Outage: msOf(gap), Acked: len(acks), Lost: lost}
 		for _, a := range acks {
 			c.Acks = append(c.Acks, msOf(a.at.Sub(fault)))
+			if a.addr == old {
+				c.Until = msOf(a.at.Sub(fault))
+			}
 		}
 		r.Clients[w.name] = c
 	}
@@ -193,7 +207,7 @@ func (m *measurement) report(ctx context.Context, r *Run, first *polled, writers
 		}
 	}
 	for _, a := range writers[0].all() {
-		if a.at.After(fault) && a.addr != m.system.redis(m.master).Addr() {
+		if a.at.After(fault) && a.addr != old {
 			r.Steps = append(r.Steps, step{"first write", msOf(a.at.Sub(fault))})
 			break
 		}

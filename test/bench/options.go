@@ -71,7 +71,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.KeepLogs, "logs", "", "copy the logs of the servers of a run that failed into `DIR`")
 	f.BoolVar(&o.Cost, "cost", false, "measure what an idle installation costs, and failovers of many groups; -case adds failovers of one")
 	f.StringVar(&groups, "groups", "1,10,100", "the numbers of groups for -cost")
-	f.DurationVar(&o.Window, "window", 30*time.Second, "how long costs are measured; a multiple of Consul's 10 s of metrics")
+	f.DurationVar(&o.Window, "window", 30*time.Second, "how long costs are measured")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

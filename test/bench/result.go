@@ -69,6 +69,8 @@ type Run struct {
 	Steps []step `json:"steps,omitempty"`
 	// Jitter is how late at least 1 in 100 sleeps of a millisecond ended.
 	Jitter ms `json:"jitter_ms"`
+	// Fsync is how long the disk took to keep a page. Consul's servers do so with every commit.
+	Fsync ms `json:"fsync_ms,omitempty"`
 }
 
 // Client is what one client saw of a fault.
@@ -76,6 +78,8 @@ type Client struct {
 	Outage ms  `json:"outage_ms"`
 	Acked  int `json:"acknowledged"`
 	Lost   int `json:"lost"`
+	// Until is when the old master acknowledged a write for the last time, negative if that was before the fault.
+	Until ms `json:"until_ms"`
 	// Acks are the times of all acknowledgements after the fault; those before it are negative.
 	Acks []ms `json:"acks_ms,omitempty"`
 }
@@ -97,7 +101,7 @@ func (r *Run) String() string {
 }
 
 func newResult(o *options) *Result {
-	return &Result{At: time.Now().UTC().Truncate(time.Second), Machine: machine(o),
+	return &Result{At: time.Now().UTC().Truncate(time.Second), Machine: machine(),
 		Options: Settings{o.Every.String(), o.Resolve.String(), o.Jitter.String(), o.BusyFor.String(), o.Durability}}
 }
 
@@ -120,7 +124,7 @@ func (r *Result) find(name string, downAfter ms, system string) *Series {
 	return nil
 }
 
-func machine(o *options) Machine {
+func machine() Machine {
 	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: cpuModel()}
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(b))
@@ -132,6 +136,16 @@ func machine(o *options) Machine {
 		m.Consul = word(path, 1, "version")
 	}
 	return m
+}
+
+// program is the commit that a binary was built from.
+func program(binary string) string {
+	out, err := exec.Command(binary, "version", "-json").Output()
+	v := struct{ Commit string }{}
+	if err != nil || json.Unmarshal(out, &v) != nil {
+		return ""
+	}
+	return v.Commit
 }
 
 func cpuModel() string {

@@ -56,6 +56,16 @@ func (s *Series) lost(client string) (all []float64) {
 	return all
 }
 
+// until are the times of the last acknowledgement of the old master, one for each run.
+func (s *Series) until(client string) (all []float64) {
+	for _, r := range s.Runs {
+		if c := r.Clients[client]; c != nil {
+			all = append(all, float64(c.Until))
+		}
+	}
+	return all
+}
+
 // changes of master, one number for each run.
 func (s *Series) changes() (all []float64) {
 	for _, r := range s.Runs {

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+)
+
+const (
+	maxGroups = 500
+	// costDownAfter is that of all groups; it decides how often servers are asked whether they live.
+	costDownAfter = time.Second
+	// fleetLimit bounds the start of hundreds of servers.
+	fleetLimit = 10 * time.Minute
+	// trackEvery is how often the clients of a group ask for its master after a fault. It is slower than the clients of
+	// a single group, so that it is not the clients that are measured.
+	trackEvery = 20 * time.Millisecond
+)
+
+// Cost is what an installation of many groups, each a master and a replica, costs while nothing happens, and how long
+// it takes to recover.
+type Cost struct {
+	Groups int    `json:"groups"`
+	System string `json:"system"`
+	// Parts are the processes, by kind; each is the dearest of its kind on the three machines.
+	Parts map[string]*Usage `json:"parts"`
+	// Commands is how many commands all Redis servers together got, per second; CommandsEach the mean of one.
+	Commands     float64 `json:"redis_commands_per_second"`
+	CommandsEach float64 `json:"redis_commands_per_second_each"`
+	// ConsulIdle is what Consul's log grows by without agents, per second; Writes is what it grows by with them.
+	ConsulIdle float64 `json:"consul_idle_writes_per_second,omitempty"`
+	Writes     float64 `json:"consul_writes_per_second,omitempty"`
+	// Queries is how many requests Consul's servers got, per second; Blocking how many wait for a change.
+	Queries  float64 `json:"consul_queries_per_second,omitempty"`
+	Blocking float64 `json:"consul_blocking_queries,omitempty"`
+	// One is how long one group whose master was killed could not be written to. Half is how long the last of
+	// HalfGroups could not whose masters died with their machine.
+	One        ms  `json:"one_ms"`
+	Half       ms  `json:"half_ms,omitempty"`
+	HalfGroups int `json:"half_groups,omitempty"`
+}
+
+// Usage is what one process needs.
+type Usage struct {
+	// RSS is resident memory in MiB, CPU per cent of one core.
+	RSS        float64 `json:"rss_mib"`
+	CPU        float64 `json:"cpu_percent"`
+	FDs        int     `json:"fds"`
+	Goroutines int     `json:"goroutines,omitempty"`
+}
+
+// fleet is an installation of many groups.
+type fleet interface {
+	// servers are the Redis servers.
+	servers() *servers
+	// settle returns when every group has a master, and a replica that may take over.
+	settle(ctx context.Context) error
+	// finder asks on some machines where the master of a group is.
+	finder(g int, ask []int) finder
+	// parts are the processes of a machine, by kind.
+	parts(i int) map[string]int
+	// watch measures for a while what only this system has.
+	watch(ctx context.Context, c *Cost, window time.Duration) error
+	// count fills in what can be known of processes only by ending them, and starts them again.
+	count(ctx context.Context, c *Cost) error
+	// lose kills what takes part in decisions on a machine.
+	lose(ctx context.Context, i int) error
+	logs() string
+	close() error
+}
+
+func measureCosts(ctx context.Context, o *options, result *Result, say func(string, ...any)) error {
+	var errs []error
+	for _, groups := range o.Groups {
+		for _, name := range o.systems(0) {
+			if ctx.Err() != nil {
+				return errors.Join(append(errs, context.Cause(ctx))...)
+			}
+			say("cost of %d group(s), %s", groups, name)
+			cost, err := measureCost(ctx, o, name, groups)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("cost of %d groups, %s: %w", groups, name, err))
+				say("%v", errs[len(errs)-1])
+				continue
+			}
+			result.Costs = append(result.Costs, cost)
+			say("  %s", cost)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func measureCost(ctx context.Context, o *options, name string, groups int) (c *Cost, err error) {
+	c = &Cost{Groups: groups, System: name, Parts: map[string]*Usage{}}
+	starting, cancel := context.WithTimeout(ctx, fleetLimit)
+	defer cancel()
+	var f fleet
+	if name == ours {
+		f, err = startOurFleet(starting, o, groups, c)
+	} else {
+		f, err = startPeerFleet(starting, groups)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, f.logs())
+		}
+		err = errors.Join(err, f.close())
+	}()
+	if err := f.settle(starting); err != nil {
+		return nil, err
+	}
+	if err := c.idle(ctx, f, o.Window); err != nil {
+		return nil, err
+	}
+	if err := f.count(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, c.failovers(ctx, f, groups)
+}
+
+// idle measures for a while what happens when nothing happens.
+func (c *Cost) idle(ctx context.Context, f fleet, window time.Duration) error {
+	meter, err := f.servers().meter(ctx)
+	if err != nil {
+		return err
+	}
+	defer meter.close()
+	begin := snapshot(f)
+	var watching sync.WaitGroup
+	var watchErr error
+	watching.Go(func() { watchErr = f.watch(ctx, c, window) })
+	sleep(ctx, window)
+	c.addUsage(begin, snapshot(f))
+	if c.Commands, err = meter.perSecond(ctx); err != nil {
+		return err
+	}
+	c.CommandsEach = c.Commands / float64(2*c.Groups)
+	watching.Wait()
+	return errors.Join(watchErr, context.Cause(ctx))
+}
+
+// failovers measures how long a group cannot be written to: one alone, and all those of a machine that dies.
+func (c *Cost) failovers(ctx context.Context, f fleet, groups int) error {
+	s := f.servers()
+	masters, err := masterMachines(ctx, f, groups)
+	if err != nil {
+		return err
+	}
+	// The last group, which is none of those of the machine that dies then.
+	one := groups - 1
+	took, err := trackAll(ctx, f, map[int]int{one: masters[one]}, func() error { return s.of(one, masters[one]).Kill() })
+	if err != nil {
+		return err
+	}
+	c.One = msOf(took)
+	if groups < 2 {
+		return nil
+	}
+	if err := s.of(one, masters[one]).Start(); err != nil {
+		return err
+	}
+	settling, cancel := context.WithTimeout(ctx, fleetLimit)
+	defer cancel()
+	if err := f.settle(settling); err != nil {
+		return err
+	}
+	if masters, err = masterMachines(ctx, f, groups); err != nil {
+		return err
+	}
+	const dies = 0
+	failing := map[int]int{}
+	var dying []*sandbox.Process
+	for g := range groups {
+		dying = append(dying, s.of(g, dies))
+		if masters[g] == dies && g != one {
+			failing[g] = dies
+		}
+	}
+	c.HalfGroups = len(failing)
+	took, err = trackAll(ctx, f, failing, func() error { return errors.Join(killAll(dying), f.lose(ctx, dies)) })
+	c.Half = msOf(took)
+	return err
+}
+
+// masterMachines are the machines of the masters of all groups. A machine that is too busy may have changed them.
+func masterMachines(ctx context.Context, f fleet, groups int) ([]int, error) {
+	var all []int
+	for g := range groups {
+		addr, err := f.finder(g, []int{2})(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("find the master of group %d: %w", g, err)
+		}
+		all = append(all, slices.Index([]string{f.servers().addr(g, 0), f.servers().addr(g, 1)}, addr))
+		if all[g] < 0 {
+			return nil, fmt.Errorf("the master of group %d is at %s", g, addr)
+		}
+	}
+	return all, nil
+}
+
+// trackAll makes a fault and returns how long it took until the last of some groups could be written to elsewhere than
+// on the machines of their masters, by clients that ask the third machine where the master is.
+func trackAll(ctx context.Context, f fleet, masters map[int]int, fault func() error) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, outageLimit)
+	defer cancel()
+	if err := f.servers().lead(ctx, f); err != nil {
+		return 0, err
+	}
+	begun := time.Now()
+	if err := fault(); err != nil {
+		return 0, err
+	}
+	var parts sync.WaitGroup
+	var mu sync.Mutex
+	var longest time.Duration
+	var errs []error
+	for g, machine := range masters {
+		parts.Go(func() {
+			old, find := f.servers().addr(g, machine), f.finder(g, []int{2})
+			err := sandbox.WaitFor(ctx, fmt.Sprintf("group %d can be written to", g), func(ctx context.Context) error {
+				err := writable(ctx, find, old)
+				if err != nil {
+					sleep(ctx, trackEvery)
+				}
+				return err
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			longest = max(longest, time.Since(begun))
+			errs = append(errs, err)
+		})
+	}
+	parts.Wait()
+	return longest, errors.Join(errs...)
+}
+
+// writable is nil when another server than the old master is named and takes a write.
+func writable(ctx context.Context, find finder, old string) error {
+	addr, err := find(ctx)
+	switch {
+	case err != nil:
+		return err
+	case addr == old:
+		return errors.New("the master is the old one")
+	}
+	c := plain(addr, loopback)
+	defer c.Close()
+	return set(ctx, c, "bench", "1", 0)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+func (c *Cost) String() string {
+	var parts []string
+	for _, kind := range partKinds {
+		if u := c.Parts[kind]; u != nil {
+			parts = append(parts, fmt.Sprintf("%s %.0f MiB %.2f %% %d fds", kind, u.RSS, u.CPU, u.FDs))
+		}
+	}
+	return fmt.Sprintf("%s; %.1f commands/s to Redis; one group writable after %s, %d after %s", strings.Join(parts, "; "),
+		c.Commands, millis(float64(c.One)), c.HalfGroups, millis(float64(c.Half)))
+}
+
+// partKinds are the kinds of processes, in the order of the tables.
+var partKinds = []string{"agent", "driver", "sentinel", "consul"}
+
+func (r *Result) costTables() []*table {
+	usage := &table{title: "What an idle installation costs on one machine: resident memory, per cent of one core, open files, goroutines.",
+		head: []string{"groups", "process", "MiB", "% of a core", "files", "goroutines"}}
+	traffic := &table{title: "What it asks of others while nothing happens, per second.",
+		head: []string{"groups", "", "commands to all Redis servers", "to each", "entries in Consul's log (without agents)", "queries of Consul", "queries waiting"}}
+	recovery := &table{title: "Until the groups can be written to again.",
+		head: []string{"groups", "", "one master killed", "a machine dies", "with so many masters"}}
+	for _, c := range r.Costs {
+		groups := fmt.Sprint(c.Groups)
+		for _, kind := range partKinds {
+			u := c.Parts[kind]
+			if u == nil {
+				continue
+			}
+			goroutines := "-"
+			if u.Goroutines > 0 {
+				goroutines = fmt.Sprint(u.Goroutines)
+			}
+			usage.add(groups, kind, fmt.Sprintf("%.1f", u.RSS), fmt.Sprintf("%.2f", u.CPU), fmt.Sprint(u.FDs), goroutines)
+		}
+		consul := []string{"-", "-", "-"}
+		if c.System == ours {
+			consul = []string{fmt.Sprintf("%.2f (%.2f)", c.Writes, c.ConsulIdle), fmt.Sprintf("%.1f", c.Queries), fmt.Sprintf("%.0f", c.Blocking)}
+		}
+		traffic.add(append([]string{groups, c.System, fmt.Sprintf("%.1f", c.Commands), fmt.Sprintf("%.2f", c.CommandsEach)}, consul...)...)
+		half := "-"
+		if c.HalfGroups > 0 {
+			half = millis(float64(c.Half))
+		}
+		recovery.add(groups, c.System, millis(float64(c.One)), half, fmt.Sprint(c.HalfGroups))
+	}
+	return []*table{usage, traffic, recovery}
+}
