@@ -21,6 +21,8 @@ type kase struct {
 	inject func(ctx context.Context, s system, master int) error
 	// measure, if set, measures in another way than by the writes around a fault.
 	measure func(ctx context.Context, m *measurement) (*Run, error)
+	// cut takes the master's machine off the network for so long after the fault, with clients on both sides.
+	cut func(downAfter time.Duration) time.Duration
 }
 
 var allDownAfter = []time.Duration{5 * time.Second, time.Second, 500 * time.Millisecond, 100 * time.Millisecond}
@@ -53,6 +55,12 @@ var cases = []kase{
 	{
 		name: "busy", title: "healthy master, blocked for 0.3 to 0.5 s again and again, all cores busy",
 		downAfter: []time.Duration{100 * time.Millisecond}, measure: measureBusy,
+	},
+	{
+		name: "cut", title: "the master's machine is cut off", downAfter: []time.Duration{5 * time.Second, time.Second},
+		prepare: func(ctx context.Context, s system, master int) error { return lead(ctx, s, others(master)[0]) },
+		// Long enough for both systems to have a new master.
+		cut: func(downAfter time.Duration) time.Duration { return downAfter + 6*time.Second },
 	},
 }
 

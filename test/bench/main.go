@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	} else {
+		if err := o.enterNetwork(); err != nil { // begins this process anew
+			return err
+		}
 		if err := o.findBinary(); err != nil {
 			return err
 		}

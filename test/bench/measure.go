@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
 )
 
 // warmUp is how many writes of every client must have been acknowledged before a fault.
 const warmUp = 200
 
 // outageLimit is how long an outage may last before a run is given up.
-const outageLimit = 60 * time.Second
+const outageLimit = 90 * time.Second
 
 // measurement is one run under way.
 type measurement struct {
@@ -24,14 +26,24 @@ type measurement struct {
 	system    system
 	master    int
 	downAfter time.Duration
+	network   *hosts.Network // nil but for faults of the network
 }
 
 // measure starts an installation, makes one fault in it, and ends it.
 func measure(ctx context.Context, o *options, fault kase, downAfter time.Duration, name string) (run *Run, err error) {
-	s, err := newSystem(ctx, o, name, downAfter)
+	m := &measurement{o: o, fault: fault, downAfter: downAfter}
+	if fault.cut != nil {
+		// One host more is for the clients.
+		if m.network, err = hosts.NewNetwork(machines + 1); err != nil {
+			return nil, err
+		}
+		defer m.network.Close()
+	}
+	s, err := newSystem(ctx, o, name, downAfter, m.network)
 	if err != nil {
 		return nil, err
 	}
+	m.system = s
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w\n%s", err, s.logs())
@@ -41,7 +53,6 @@ func measure(ctx context.Context, o *options, fault kase, downAfter time.Duratio
 	}()
 	settling, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	m := &measurement{o: o, fault: fault, system: s, downAfter: downAfter}
 	if m.master, err = s.settle(settling); err != nil {
 		return nil, err
 	}
@@ -62,19 +73,52 @@ func loopback(ctx context.Context, network, addr string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// startWriters starts all kinds of clients, on a machine that survives: they ask those who survive as well.
-func (m *measurement) startWriters(ctx context.Context) (*polled, []*writer) {
-	ask := others(m.master)
-	poll := func() *polled { return newPolled(ctx, loopback, m.o.Resolve, m.system.finder(loopback, ask)) }
-	first := poll()
-	writers := []*writer{
-		startWriter(ctx, clientPoll, first, 0, m.o.Every),
-		startWriter(ctx, clientWait, poll(), 1, m.o.Every),
+// from dials from a machine.
+func (m *measurement) from(i int) dial {
+	if m.network == nil {
+		return loopback
 	}
-	for name, s := range m.system.clients(loopback, ask) {
-		writers = append(writers, startWriter(ctx, name, s, 0, m.o.Every))
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return m.network.Dial(ctx, i, network, addr)
 	}
-	return first, writers
+}
+
+// clients are the clients of a run.
+type clients struct {
+	// first is the one without WAIT that polls.
+	first *polled
+	// writers are those who survive the fault and ask machines that do, too. oldSide are on the machine of a master
+	// that is cut off, and ask what is there.
+	writers, oldSide []*writer
+}
+
+func (m *measurement) startClients(ctx context.Context) *clients {
+	d, ask := m.from(machines), others(m.master)
+	poll := func(d dial, ask []int) *polled { return newPolled(ctx, d, m.o.Resolve, m.system.finder(d, ask)) }
+	c := &clients{first: poll(d, ask)}
+	c.writers = []*writer{
+		startWriter(ctx, clientPoll, c.first, 0, m.o.Every),
+		startWriter(ctx, clientWait, poll(d, ask), 1, m.o.Every),
+	}
+	for name, s := range m.system.clients(d, ask) {
+		c.writers = append(c.writers, startWriter(ctx, name, s, 0, m.o.Every))
+	}
+	if m.network != nil {
+		d, ask := m.from(m.master), []int{m.master}
+		c.oldSide = []*writer{
+			startWriter(ctx, clientOldSide, poll(d, ask), 0, m.o.Every),
+			startWriter(ctx, clientOldSideWait, poll(d, ask), 1, m.o.Every),
+		}
+	}
+	return c
+}
+
+func (c *clients) all() []*writer { return slices.Concat(c.writers, c.oldSide) }
+
+func (c *clients) stop() {
+	for _, w := range c.all() {
+		w.stop()
+	}
 }
 
 // The clients that both systems have.
@@ -91,20 +135,16 @@ const (
 
 // outage measures the writes around a fault.
 func (m *measurement) outage(ctx context.Context) (*Run, error) {
-	first, writers := m.startWriters(ctx)
-	defer func() {
-		for _, w := range writers {
-			w.stop()
-		}
-	}()
+	c := m.startClients(ctx)
+	defer c.stop()
 	warming, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, w := range writers {
+	for _, w := range c.all() {
 		if err := w.await(warming, warmUp); err != nil {
 			return nil, err
 		}
 	}
-	changes, err := m.system.changes(warming, m.master)
+	before, err := m.system.changes(warming, m.master)
 	if err != nil {
 		return nil, err
 	}
@@ -114,24 +154,40 @@ func (m *measurement) outage(ctx context.Context) (*Run, error) {
 	}
 	jitter := startProbe()
 	fault := time.Now()
-	if err = m.fault.inject(ctx, m.system, m.master); err == nil {
-		err = m.recovered(ctx, writers, fault)
-	}
-	late := jitter.stop()
-	for _, w := range writers {
-		w.stop()
-	}
-	if err != nil {
-		return nil, err
-	}
-	r := newRun(late)
+	err = m.makeFault(ctx, c, fault)
+	r := newRun(jitter.stop())
 	r.Fsync = msOf(fsync)
-	now, err := m.system.changes(ctx, m.master)
+	c.stop()
 	if err != nil {
 		return nil, err
 	}
-	r.Changes = now - changes
-	return r, m.report(ctx, r, first, writers, fault, time.Now())
+	after, err := m.system.changes(ctx, m.master)
+	if err != nil {
+		return nil, err
+	}
+	r.Changes = after - before
+	return r, m.report(ctx, r, c, fault, time.Now())
+}
+
+// makeFault makes the fault and returns when it is over and all clients write again.
+func (m *measurement) makeFault(ctx context.Context, c *clients, fault time.Time) error {
+	if m.fault.cut == nil {
+		if err := m.fault.inject(ctx, m.system, m.master); err != nil {
+			return err
+		}
+		return m.recovered(ctx, c.writers, fault)
+	}
+	if err := m.network.Cut(m.master); err != nil {
+		return err
+	}
+	if err := m.recovered(ctx, c.writers, fault); err != nil {
+		return err
+	}
+	sleep(ctx, time.Until(fault.Add(m.fault.cut(m.downAfter))))
+	if err := m.network.Heal(); err != nil {
+		return err
+	}
+	return m.recovered(ctx, c.all(), fault)
 }
 
 // recovered returns when every client writes to another server than before the fault, and the master has not changed
@@ -171,13 +227,13 @@ func (m *measurement) recovered(ctx context.Context, writers []*writer, fault ti
 }
 
 // report fills in what the clients have seen. Losses are counted on the server that the system names in the end.
-func (m *measurement) report(ctx context.Context, r *Run, first *polled, writers []*writer, fault, end time.Time) error {
-	last, ok := writers[0].last()
+func (m *measurement) report(ctx context.Context, r *Run, clients *clients, fault, end time.Time) error {
+	last, ok := clients.writers[0].last()
 	if !ok {
 		return errors.New("nothing was written")
 	}
 	old := m.system.redis(m.master).Addr()
-	for _, w := range writers {
+	for _, w := range clients.all() {
 		acks := w.all()
 		gap, err := outage(acks, fault, end)
 		if err != nil {
@@ -200,13 +256,13 @@ func (m *measurement) report(ctx context.Context, r *Run, first *polled, writers
 	if r.Steps, err = m.system.steps(ctx, m.master, fault); err != nil {
 		return err
 	}
-	for _, s := range first.sightings() {
+	for _, s := range clients.first.sightings() {
 		if s.at.After(fault) {
 			r.Steps = append(r.Steps, step{"found", msOf(s.at.Sub(fault))})
 			break
 		}
 	}
-	for _, a := range writers[0].all() {
+	for _, a := range clients.writers[0].all() {
 		if a.at.After(fault) && a.addr != old {
 			r.Steps = append(r.Steps, step{"first write", msOf(a.at.Sub(fault))})
 			break

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
 )
 
 // options are what the command line says.
@@ -143,6 +145,25 @@ func (o *options) systems(round int) []string {
 		slices.Reverse(list)
 	}
 	return list
+}
+
+// enterNetwork makes this process one that can have hosts of its own, if the cases need them. Where that is not possible
+// those cases are left out.
+func (o *options) enterNetwork() error {
+	needs := func(name string) bool {
+		c, _ := caseNamed(name)
+		return c.cut != nil
+	}
+	if o.CostOnly() || !slices.ContainsFunc(o.Cases, needs) {
+		return nil
+	}
+	err := hosts.Enter()
+	if errors.Is(err, hosts.ErrUnsupported) {
+		fmt.Printf("without the cases that cut machines off: %v\n", err)
+		o.Cases = slices.DeleteFunc(o.Cases, needs)
+		return nil
+	}
+	return err
 }
 
 // findBinary builds the program when none was given.

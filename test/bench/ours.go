@@ -17,21 +17,15 @@ import (
 // consulSystem is this project: on each of three machines a Consul server, an agent, and a Redis server.
 type consulSystem struct{ s *sandbox.Sandbox }
 
-func startOurs(ctx context.Context, o *options, downAfter time.Duration) (system, error) {
-	s, err := sandbox.Start(ctx, sandbox.Options{
-		Binary:    o.Binary,
-		GroupHCL:  fmt.Sprintf("down_after = %q\ndurability = %q\n", downAfter, o.Durability),
-		Fallbacks: true,
-		RedisConf: redisConf,
-	})
+func startOurs(ctx context.Context, on sandbox.Options, o *options, downAfter time.Duration) (system, error) {
+	on.Binary, on.Fallbacks = o.Binary, true
+	on.GroupHCL = fmt.Sprintf("down_after = %q\ndurability = %q\n", downAfter, o.Durability)
+	s, err := sandbox.Start(ctx, on)
 	if err != nil {
 		return nil, err
 	}
 	return &consulSystem{s}, nil
 }
-
-// redisConf is what the Redis servers of both systems have beside the sandbox's settings.
-var redisConf = []string{"enable-debug-command yes"}
 
 func (c *consulSystem) redis(i int) *sandbox.Redis { return c.s.Redis(i) }
 

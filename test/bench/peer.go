@@ -32,12 +32,9 @@ type sentinelSystem struct {
 	group     string
 }
 
-func startPeer(ctx context.Context, downAfter time.Duration) (system, error) {
-	s, err := sandbox.Start(ctx, sandbox.Options{
-		Consuls:   -1,
-		NotFrozen: true,
-		RedisConf: redisConf,
-	})
+func startPeer(ctx context.Context, on sandbox.Options, downAfter time.Duration) (system, error) {
+	on.Consuls, on.NotFrozen = -1, true
+	s, err := sandbox.Start(ctx, on)
 	if err != nil {
 		return nil, err
 	}

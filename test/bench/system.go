@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
 )
 
 // The two systems, as tables and plots call them.
@@ -62,12 +63,16 @@ func others(i int) []int {
 // machines is how many an installation has.
 const machines = 3
 
-// newSystem starts an installation.
-func newSystem(ctx context.Context, o *options, name string, downAfter time.Duration) (system, error) {
+// newSystem starts an installation: on addresses of this machine or, for faults of the network, on hosts of one.
+func newSystem(ctx context.Context, o *options, name string, downAfter time.Duration, on *hosts.Network) (system, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if name == ours {
-		return startOurs(ctx, o, downAfter)
+	s := sandbox.Options{RedisConf: []string{"enable-debug-command yes"}}
+	if on != nil {
+		s.Net, s.Enter = on.Prefix, on.Do
 	}
-	return startPeer(ctx, downAfter)
+	if name == ours {
+		return startOurs(ctx, s, o, downAfter)
+	}
+	return startPeer(ctx, s, downAfter)
 }
