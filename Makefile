@@ -17,8 +17,12 @@ STAMP   := -X main.commit=$(COMMIT) -X main.date=$(DATE) $(if $(VERSION),-X main
 # Tests under test/ start whole installations and measure time, one package after another; the others may share the
 # machine. ARGS is handed to "go test": make test ARGS='-run Kill -v'.
 UNIT        = $$(go list ./... | grep -v /test/)
-INTEGRATION = $$(go list ./... | grep /test/ | grep -v /test/bench)
+INTEGRATION = $$(go list ./... | grep /test/)
 ARGS        ?=
+
+# What "make bench-compare" compares with, and how often each side runs.
+BASE  ?= HEAD
+COUNT ?= 6
 
 .DEFAULT_GOAL := help
 
@@ -76,8 +80,14 @@ check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, static
 		CRS_BINARY=$(CURDIR)/$(BIN)/race/consul-redis-sentinel go test -race -p 1 -timeout 60m $(ARGS) $$packages; }
 
 .PHONY: bench
-bench: setup-demo build ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem $(ARGS) ./...
+bench: setup-demo build ## measure failovers and costs side by side with redis-sentinel: two hours on a quiet machine (ARGS='-n 3' for less)
+	@mkdir -p test-output
+	go run ./test/bench -binary $(CURDIR)/$(PROGRAM) -case all -cost -json test-output/bench.json -svg test-output/bench.svg $(ARGS)
+	@echo "To put it into the README: go run ./test/bench -from test-output/bench.json -readme README.md"
+
+.PHONY: bench-compare
+bench-compare: setup-demo $(BIN)/benchstat ## compare the Go benchmarks with those of another commit (BASE=v0.1.0 COUNT=10)
+	@tools/bench-compare.sh $(CURDIR)/$(BIN)/benchstat $(BASE) $(COUNT) $(ARGS)
 
 .PHONY: generate
 generate: ## write again what is generated: the driver protocol's code, docs/cli.md and docs/doctor.md
@@ -121,3 +131,7 @@ $(BIN)/staticcheck: tools/check/go.mod
 $(BIN)/govulncheck: tools/check/go.mod
 	@mkdir -p $(BIN)
 	go -C tools/check build -o $(CURDIR)/$(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck
+
+$(BIN)/benchstat: tools/check/go.mod
+	@mkdir -p $(BIN)
+	go -C tools/check build -o $(CURDIR)/$(BIN)/benchstat golang.org/x/perf/cmd/benchstat

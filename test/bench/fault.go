@@ -87,5 +87,3 @@ func caseNames() (names []string) {
 	}
 	return names
 }
-
-func defaultCases() []string { return caseNames() }

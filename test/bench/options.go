@@ -53,7 +53,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.SetOutput(stderr)
 	var cases, downAfter, groups string
 	f.IntVar(&o.N, "n", 10, "how many `runs` of each case and system")
-	f.StringVar(&cases, "case", strings.Join(defaultCases(), ","), "the `cases` to run, of "+strings.Join(caseNames(), ","))
+	f.StringVar(&cases, "case", "all", "the `cases` to run, of "+strings.Join(caseNames(), ",")+", or all")
 	f.StringVar(&downAfter, "down-after", "", "down_after of all cases, such as 5s,500ms; without it each case's own")
 	f.StringVar(&o.Binary, "binary", os.Getenv("CRS_BINARY"), "the consul-redis-sentinel to measure; built if not given, nor in CRS_BINARY")
 	f.StringVar(&o.Only, "system", "", "only one of "+ours+", "+peer+" (for work on the benchmark)")
@@ -101,6 +101,10 @@ func (o *options) check() error {
 }
 
 func (o *options) setCases(list string) error {
+	if list == "all" {
+		o.Cases = caseNames()
+		return nil
+	}
 	for name := range strings.SplitSeq(list, ",") {
 		if _, ok := caseNamed(name); !ok {
 			return fmt.Errorf("-case: there is no %q; there are %s", name, strings.Join(caseNames(), ", "))
