@@ -56,7 +56,7 @@ func (f *ourFleet) applied(ctx context.Context) (int, error) {
 
 // watch measures what the agents make Consul do.
 func (f *ourFleet) watch(ctx context.Context, c *Cost, window time.Duration) (err error) {
-	before, _, err := f.queries(ctx)
+	before, _, err := f.requests(ctx)
 	if err != nil {
 		return err
 	}
@@ -64,14 +64,14 @@ func (f *ourFleet) watch(ctx context.Context, c *Cost, window time.Duration) (er
 	if c.Writes, err = f.consulWrites(ctx, window); err != nil {
 		return err
 	}
-	after, blocking, err := f.queries(ctx)
-	c.Queries, c.Blocking = (after-before)/time.Since(begun).Seconds(), blocking
+	after, blocking, err := f.requests(ctx)
+	c.Requests, c.Blocking = (after-before)/time.Since(begun).Seconds(), blocking
 	return err
 }
 
-// queries sums up what all Consul servers say of themselves: how many queries of KV and catalog they have answered,
-// and how many are waiting for a change.
-func (f *ourFleet) queries(ctx context.Context) (answered, waiting float64, err error) {
+// requests sums up what all Consul servers say of themselves: how many requests they have answered, and how many
+// queries are waiting for a change.
+func (f *ourFleet) requests(ctx context.Context) (answered, waiting float64, err error) {
 	for _, s := range f.s.Consuls() {
 		text, err := get(ctx, "http://"+s.HTTPAddr()+"/v1/agent/metrics?format=prometheus")
 		if err != nil {
@@ -83,10 +83,10 @@ func (f *ourFleet) queries(ctx context.Context) (answered, waiting float64, err 
 			if err != nil {
 				continue
 			}
-			switch name {
-			case "consul_rpc_query":
+			switch {
+			case strings.HasPrefix(name, "consul_api_http_count{"):
 				answered += v
-			case "consul_rpc_queries_blocking":
+			case name == "consul_rpc_queries_blocking":
 				waiting += v
 			}
 		}
@@ -116,6 +116,9 @@ func get(ctx context.Context, url string) (string, error) {
 // goroutine begins each goroutine in what a Go program prints when it is sent SIGQUIT.
 var goroutine = regexp.MustCompile(`goroutine \d+ .*\[`)
 
+// driverStarts is more than the start of a driver takes.
+const driverStarts = 5 * time.Second
+
 // count counts the goroutines of the second machine's agent and its driver. Nothing else than SIGQUIT tells them, which
 // ends the process; the driver's reach the agent's log as lines of the level debug.
 func (f *ourFleet) count(ctx context.Context, c *Cost) error {
@@ -139,7 +142,23 @@ func (f *ourFleet) count(ctx context.Context, c *Cost) error {
 	if err != nil {
 		return err
 	}
-	driver := childOf(agent.PID())
+	// A changed configuration starts the driver anew; one that ends before it serves would end the agent.
+	driver, since := 0, time.Now()
+	err = sandbox.WaitFor(ctx, "the agent keeps its driver", func(context.Context) error {
+		if now := childOf(agent.PID()); now != driver {
+			driver, since = now, time.Now()
+		}
+		if kept := time.Since(since); driver == 0 || kept < driverStarts {
+			return fmt.Errorf("it has had driver %d for %v only", driver, kept)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
 	seen = len(agent.Log())
 	if err := syscall.Kill(driver, syscall.SIGQUIT); err != nil {
 		return fmt.Errorf("end the driver: %w", err)

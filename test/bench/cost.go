@@ -35,8 +35,8 @@ type Cost struct {
 	// ConsulIdle is what Consul's log grows by without agents, per second; Writes is what it grows by with them.
 	ConsulIdle float64 `json:"consul_idle_writes_per_second,omitempty"`
 	Writes     float64 `json:"consul_writes_per_second,omitempty"`
-	// Queries is how many requests Consul's servers got, per second; Blocking how many wait for a change.
-	Queries  float64 `json:"consul_queries_per_second,omitempty"`
+	// Requests is how many Consul's servers have answered, per second; Blocking is how many queries wait for a change.
+	Requests float64 `json:"consul_requests_per_second,omitempty"`
 	Blocking float64 `json:"consul_blocking_queries,omitempty"`
 	// One is how long one group whose master was killed could not be written to. Half is how long the last of
 	// HalfGroups could not whose masters died with their machine.
@@ -112,6 +112,7 @@ func measureCost(ctx context.Context, o *options, name string, groups int) (c *C
 		if err != nil {
 			err = fmt.Errorf("%w\n%s", err, f.logs())
 		}
+		keepLogs(o, f.servers().s.Dir)
 		err = errors.Join(err, f.close())
 	}()
 	if err := f.settle(starting); err != nil {

@@ -23,7 +23,7 @@ func (r *Result) costTables() []*table {
 	usage := &table{title: "What an idle installation costs on one machine: resident memory, per cent of one core, open files, goroutines.",
 		head: []string{"groups", "process", "MiB", "% of a core", "files", "goroutines"}}
 	traffic := &table{title: "What it asks of others while nothing happens, per second.",
-		head: []string{"groups", "", "commands to all Redis servers", "to each", "entries in Consul's log (without agents)", "queries of Consul", "queries waiting"}}
+		head: []string{"groups", "", "commands to all Redis servers", "to each", "entries in Consul's log (without agents)", "requests to Consul", "queries waiting"}}
 	recovery := &table{title: "Until the groups can be written to again.",
 		head: []string{"groups", "", "one master killed", "a machine dies", "with so many masters"}}
 	for _, c := range r.Costs {
@@ -41,7 +41,7 @@ func (r *Result) costTables() []*table {
 		}
 		consul := []string{"-", "-", "-"}
 		if c.System == ours {
-			consul = []string{fmt.Sprintf("%.2f (%.2f)", c.Writes, c.ConsulIdle), fmt.Sprintf("%.1f", c.Queries), fmt.Sprintf("%.0f", c.Blocking)}
+			consul = []string{fmt.Sprintf("%.2f (%.2f)", c.Writes, c.ConsulIdle), fmt.Sprintf("%.1f", c.Requests), fmt.Sprintf("%.0f", c.Blocking)}
 		}
 		traffic.add(append([]string{groups, c.System, fmt.Sprintf("%.1f", c.Commands), fmt.Sprintf("%.2f", c.CommandsEach)}, consul...)...)
 		half := "-"

@@ -47,8 +47,8 @@ func measure(ctx context.Context, o *options, fault kase, downAfter time.Duratio
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w\n%s", err, s.logs())
-			keepLogs(o, s.dir())
 		}
+		keepLogs(o, s.dir())
 		err = errors.Join(err, s.close())
 	}()
 	settling, cancel := context.WithTimeout(ctx, limit)

@@ -70,7 +70,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.Durability, "durability", "none", "the durability setting of "+ours)
 	f.DurationVar(&o.Jitter, "jitter", 10*time.Millisecond, "refuse a run if more than 1 in 100 sleeps of 1 ms took this much longer; 0 refuses none")
 	f.IntVar(&o.Repeats, "repeats", 3, "how often a refused run is repeated")
-	f.StringVar(&o.KeepLogs, "logs", "", "copy the logs of the servers of a run that failed into `DIR`")
+	f.StringVar(&o.KeepLogs, "logs", "", "copy the logs of the servers of every run into `DIR`")
 	f.BoolVar(&o.Cost, "cost", false, "measure what an idle installation costs, and failovers of many groups; -case adds failovers of one")
 	f.StringVar(&groups, "groups", "1,10,100", "the numbers of groups for -cost")
 	f.DurationVar(&o.Window, "window", 30*time.Second, "how long costs are measured")

@@ -58,7 +58,7 @@ func measureOne(ctx context.Context, o *options, result *Result, c kase, d time.
 	return fmt.Errorf("%s  given up: the machine is too noisy; nothing else should run on it", head)
 }
 
-// keepLogs copies the logs of a run that failed.
+// keepLogs copies the logs of a run.
 func keepLogs(o *options, dir string) {
 	if o.KeepLogs == "" {
 		return
