@@ -119,6 +119,9 @@ var goroutine = regexp.MustCompile(`goroutine \d+ .*\[`)
 // driverStarts is more than the start of a driver takes.
 const driverStarts = 5 * time.Second
 
+// promises is how long what an agent may have promised before its start holds: fence_after, which is 3 s, and a margin.
+const promises = 4 * time.Second
+
 // count counts the goroutines of the second machine's agent and its driver. Nothing else than SIGQUIT tells them, which
 // ends the process; the driver's reach the agent's log as lines of the level debug.
 func (f *ourFleet) count(ctx context.Context, c *Cost) error {
@@ -191,5 +194,9 @@ func (f *ourFleet) count(ctx context.Context, c *Cost) error {
 	if err := agent.Start(); err != nil {
 		return err
 	}
-	return f.settle(ctx)
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	sleep(ctx, promises) // it opens nothing for so long, which is not what the faults that follow are about
+	return nil
 }
