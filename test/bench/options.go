@@ -38,6 +38,7 @@ type options struct {
 	Repeats    int
 	Only       string
 	KeepLogs   string
+	ConsulHCL  string
 
 	Cost   bool
 	Groups []int
@@ -71,6 +72,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.Jitter, "jitter", 10*time.Millisecond, "refuse a run if more than 1 in 100 sleeps of 1 ms took this much longer; 0 refuses none")
 	f.IntVar(&o.Repeats, "repeats", 3, "how often a refused run is repeated")
 	f.StringVar(&o.KeepLogs, "logs", "", "copy the logs of the servers of every run into `DIR`")
+	f.StringVar(&o.ConsulHCL, "consul-hcl", "", "further `configuration` of the Consul servers, for experiments")
 	f.BoolVar(&o.Cost, "cost", false, "measure what an idle installation costs, and failovers of many groups; -case adds failovers of one")
 	f.StringVar(&groups, "groups", "1,10,100", "the numbers of groups for -cost")
 	f.DurationVar(&o.Window, "window", 30*time.Second, "how long costs are measured")

@@ -22,7 +22,7 @@ type ourFleet struct {
 }
 
 func startOurFleet(ctx context.Context, o *options, groups int, c *Cost) (f *ourFleet, err error) {
-	s, err := sandbox.Start(ctx, sandbox.Options{Nodes: -1, ConsulHCL: consulHCL})
+	s, err := sandbox.Start(ctx, sandbox.Options{Nodes: -1, ConsulHCL: consulHCL + "\n" + o.ConsulHCL})
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 type consulSystem struct{ s *sandbox.Sandbox }
 
 func startOurs(ctx context.Context, on sandbox.Options, o *options, downAfter time.Duration) (system, error) {
-	on.Binary, on.Fallbacks = o.Binary, true
+	on.Binary, on.Fallbacks, on.ConsulHCL = o.Binary, true, o.ConsulHCL
 	on.GroupHCL = fmt.Sprintf("down_after = %q\ndurability = %q\n", downAfter, o.Durability)
 	s, err := sandbox.Start(ctx, on)
 	if err != nil {
