@@ -75,24 +75,24 @@ type fleet interface {
 }
 
 func measureCosts(ctx context.Context, o *options, result *Result, say func(string, ...any)) error {
-	var errs []error
+	failed := 0
 	for _, groups := range o.Groups {
 		for _, name := range o.systems(0) {
 			if ctx.Err() != nil {
-				return errors.Join(append(errs, context.Cause(ctx))...)
+				return context.Cause(ctx)
 			}
 			say("cost of %d group(s), %s", groups, name)
 			cost, err := measureCost(ctx, o, name, groups)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("cost of %d groups, %s: %w", groups, name, err))
-				say("%v", errs[len(errs)-1])
+				failed++
+				say("cost of %d groups, %s: %v", groups, name, err)
 				continue
 			}
 			result.Costs = append(result.Costs, cost)
 			say("  %s", cost)
 		}
 	}
-	return errors.Join(errs...)
+	return failures(failed)
 }
 
 func measureCost(ctx context.Context, o *options, name string, groups int) (c *Cost, err error) {

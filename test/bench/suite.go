@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,7 @@ import (
 // measureFailovers runs all cases in rounds, each with both systems one after the other, so that whatever changes on
 // the machine in the course of an hour changes for both.
 func measureFailovers(ctx context.Context, o *options, result *Result, say func(string, ...any)) error {
-	var errs []error
+	failed := 0
 	for round := range o.N {
 		for _, name := range o.Cases {
 			c, _ := caseNamed(name)
@@ -23,17 +22,25 @@ func measureFailovers(ctx context.Context, o *options, result *Result, say func(
 			for _, d := range downAfter {
 				for _, system := range o.systems(round) {
 					if ctx.Err() != nil {
-						return errors.Join(append(errs, context.Cause(ctx))...)
+						return context.Cause(ctx)
 					}
 					if err := measureOne(ctx, o, result, c, d, system, round, say); err != nil && ctx.Err() == nil {
-						errs = append(errs, err)
+						failed++
 						say("%v", err)
 					}
 				}
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return failures(failed)
+}
+
+// failures is an error that counts what was told before.
+func failures(n int) error {
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d measurement(s) failed", n)
 }
 
 // measureOne measures until a run is not refused, a bounded number of times.
