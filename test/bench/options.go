@@ -69,7 +69,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.Tail, "tail", 2*time.Second, "how long clients go on writing after the last change of master")
 	f.DurationVar(&o.BusyFor, "busy-for", time.Minute, "how long the case busy lasts")
 	f.StringVar(&o.Durability, "durability", "none", "the durability setting of "+ours)
-	f.DurationVar(&o.Jitter, "jitter", 10*time.Millisecond, "refuse a run if more than 1 in 100 sleeps of 1 ms took this much longer; 0 refuses none")
+	f.DurationVar(&o.Jitter, "jitter", 5*time.Millisecond, "refuse a run if more than 1 in 100 sleeps of 1 ms took this much longer; 0 refuses none")
 	f.IntVar(&o.Repeats, "repeats", 3, "how often a refused run is repeated")
 	f.StringVar(&o.KeepLogs, "logs", "", "copy the logs of the servers of every run into `DIR`")
 	f.StringVar(&o.ConsulHCL, "consul-hcl", "", "further `configuration` of the Consul servers, for experiments")

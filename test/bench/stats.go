@@ -25,17 +25,6 @@ func median(values []float64) float64 { return quantile(values, 0.5) }
 
 func (r *Run) clientNames() []string { return slices.Sorted(maps.Keys(r.Clients)) }
 
-// clients names the clients of all runs.
-func (s *Series) clients() []string {
-	all := map[string]bool{}
-	for _, r := range s.Runs {
-		for name := range r.Clients {
-			all[name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
 // outages are those that a client saw, one for each run.
 func (s *Series) outages(client string) (all []float64) {
 	for _, r := range s.Runs {
