@@ -73,8 +73,9 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 		if after, err = h.State(ctx); err != nil {
 			return err
 		}
-		r, info := after.Record, map[string]string{}
-		if info, err = h.Redis(old).Info(ctx); err == nil &&
+		r := after.Record
+		info, err := h.Redis(old).Info(ctx)
+		if err == nil &&
 			(info["role"] != "slave" || info["master_link_status"] != "up" || info["master_host"]+":"+info["master_port"] != r.Address) {
 			err = fmt.Errorf("it is %s of %s, link %s", info["role"], info["master_host"], info["master_link_status"])
 		}

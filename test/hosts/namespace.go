@@ -56,9 +56,6 @@ func (n *namespace) do(f func() error) error {
 	return <-result
 }
 
-// ip runs the command ip in the namespace.
-func (n *namespace) ip(args string) error { return n.do(func() error { return ip(args) }) }
-
 // dial connects from within the namespace. Go waits for the connection in any thread; only the socket must be made
 // here, so the thread borrowed for it is given back afterwards.
 func (n *namespace) dial(ctx context.Context, network, addr string) (net.Conn, error) {
