@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
 // rounds is how often a fault is repeated where its time is measured: ROUNDS, or few for an everyday run.
@@ -97,6 +99,49 @@ func TestStoppedMaster(t *testing.T) {
 		state = steady(t, s, state.Record.Epoch)
 	}
 	tell(t, "SIGSTOP with down_after 1s", outages)
+}
+
+// After a change of master another for the same kind of evidence waits for the cooldown, and for another kind it does not.
+func TestCooldown(t *testing.T) {
+	s, _ := start(t, sandbox.Options{GroupHCL: "down_after = \"500ms\"\ncooldown = \"60s\"\non_stuck = \"leave\"\n"})
+	first := counted(t, s)
+	must(t, master(s, first).Stop())
+	second := opened(t, s, first.Record.Epoch+1)
+	must(t, master(s, second).Stop())
+	eventually(t, "a quorum says that the second master is down, too", func(ctx context.Context) error {
+		now, err := s.State(ctx)
+		if err == nil && !failover.Count(now).Reached() {
+			err = errors.New(failover.Count(now).String())
+		}
+		return err
+	})
+	time.Sleep(2 * time.Second) // an election would have come within some milliseconds
+	now, err := s.State(t.Context())
+	must(t, err)
+	if now.Record.Epoch != second.Record.Epoch || now.Record.Phase != failover.Steady {
+		t.Fatalf("the record is %s in epoch %d, want steady in %d", now.Record.Phase, now.Record.Epoch, second.Record.Epoch)
+	}
+	must(t, master(s, first).Cont())
+	must(t, master(s, second).Kill())
+	third := opened(t, s, second.Record.Epoch+1)
+	if third.Record.Evidence != failover.Gone {
+		t.Errorf("epoch %d came by evidence %q", third.Record.Epoch, third.Record.Evidence)
+	}
+}
+
+// opened waits until the master of an epoch not below the one given has opened, whoever follows it.
+func opened(t *testing.T, s *sandbox.Sandbox, epoch uint64) (state failover.State) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("epoch %d is open", epoch), func(ctx context.Context) (err error) {
+		if state, err = s.State(ctx); err != nil {
+			return err
+		}
+		if _, open := state.Record.Open(); !open || state.Record.Epoch < epoch {
+			err = fmt.Errorf("the record is %s in epoch %d", state.Record.Phase, state.Record.Epoch)
+		}
+		return err
+	})
+	return state
 }
 
 func acknowledged(t *testing.T, w *sandbox.Writer, n int) {
