@@ -13,6 +13,8 @@ import (
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
 // publisher keeps the services and checks of the agent's nodes in its local Consul agent. Groups hand it what
@@ -34,9 +36,32 @@ type standing struct {
 	troubled bool
 }
 
+// showEvery is how often checks are formed anew whose numbers alone may have changed.
+const showEvery = time.Second
+
+// face is what of a node is told as soon as it changes.
+type face struct {
+	role, run string
+	link      plugin.Link
+	state     failover.NodeState
+	dead      bool
+	epoch     uint64
+	phase     failover.Phase
+	verdict   failover.Verdict
+}
+
+func (g *group) face(n *node, role string) face {
+	f := face{role: role, run: n.info.RunID, link: n.seen.Link, state: n.state(), dead: n.dead, verdict: g.view.Judgement.Verdict}
+	if r := g.view.State.Record; r != nil {
+		f.epoch, f.phase = r.Epoch, r.Phase
+	}
+	return f
+}
+
 // published is what should be in Consul of one node.
 type published struct {
-	role     string // the tag of the role, as last wanted; it belongs to the group's goroutine
+	face     face          // as last wanted, at shown; they belong to the group's goroutine
+	shown    time.Duration // when the checks were last formed
 	mu       sync.Mutex
 	services []catalog.Service
 	results  map[string]checks.Result
@@ -86,8 +111,10 @@ func (p *publisher) group(g *group) {
 	if p.ctx == nil || p.ctx.Err() != nil {
 		return
 	}
-	p.groups[g.name] = standing{g.said, g.troubled}
-	p.agentCheck()
+	if s := (standing{g.said, g.troubled}); p.groups[g.name] != s {
+		p.groups[g.name] = s
+		p.agentCheck()
+	}
 	for name, n := range g.nodes {
 		if g.unseen(n) || p.nodes[name] == nil && g.named(n) && n.info.Open && !g.tagFree {
 			continue // what an earlier agent registered stands until this one knows better
@@ -98,9 +125,13 @@ func (p *publisher) group(g *group) {
 			p.nodes[name] = d
 			p.wg.Go(func() { p.keep(p.ctx, name, d) })
 		}
+		f := g.face(n, g.role(n))
+		if f == d.face && g.view.Now < d.shown+showEvery {
+			continue
+		}
 		// The tag master goes at once, whatever else is going on, unless there is nobody left to find.
-		if role := g.role(n); !g.turning(n) || d.role == tagMaster && role != tagMaster && !n.dead {
-			d.role = role
+		if !g.turning(n) || d.face.role == tagMaster && f.role != tagMaster && !n.dead {
+			d.face, d.shown = f, g.view.Now
 			d.set(g.services(n), g.results(n))
 		}
 	}

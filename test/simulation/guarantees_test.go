@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -260,8 +261,11 @@ func (w *world) serverOf(node string) *server {
 // lives following it and counted.
 func (w *world) whole() error {
 	r := w.consul.state.Record
-	if r == nil || r.Phase != failover.Steady {
-		return fmt.Errorf("the record is %+v", r)
+	switch {
+	case r == nil:
+		return errors.New("there is no record")
+	case r.Phase != failover.Steady:
+		return errors.New("the record is in phase " + string(r.Phase))
 	}
 	for _, s := range w.servers {
 		switch {
@@ -269,7 +273,7 @@ func (w *world) whole() error {
 			return fmt.Errorf("%s is master, alive %v, open %v, %s", s.name, s.alive, s.open, s.run)
 		case s.name == r.Master || !s.alive:
 		case s.master != w.serverOf(r.Master).address || s.up == nil || !s.up.up:
-			return fmt.Errorf("%s follows %q, up %+v", s.name, s.master, s.up)
+			return fmt.Errorf("%s follows %q, link up %v", s.name, s.master, s.up != nil && s.up.up)
 		case r.Eligible[s.name].RunID != s.run:
 			return fmt.Errorf("%s is not counted", s.name)
 		case s.config != plugin.FrozenAddress:
