@@ -147,6 +147,9 @@ func (g *group) step(ctx context.Context) time.Duration {
 	for _, a := range d.Actions {
 		g.start(ctx, a)
 	}
+	for _, n := range g.nodes {
+		g.keepMinReplicas(ctx, n)
+	}
 	g.keepHistory(ctx)
 	g.claimTag(ctx)
 	g.publish(g)

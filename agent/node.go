@@ -57,6 +57,10 @@ type node struct {
 	busySince time.Duration
 	// attachedRun is the run that was seen open, or following with its link up.
 	attachedRun string
+	// minReplicas is the min-replicas-to-write that the configuration wants, 0 for the server's own; boundRun is the run
+	// that has it.
+	minReplicas int
+	boundRun    string
 	// inherited is the run for which was taken over what an agent before this one knew.
 	inherited string
 }

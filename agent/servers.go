@@ -27,6 +27,8 @@ type keptServer struct {
 	PID   int    `json:"pid"`
 	// Started is when the server was started, since the boot; within a second or two.
 	Started time.Duration `json:"started_ns"`
+	// MinReplicas is the server's own min-replicas-to-write, while the agent has set another; nil while it has not.
+	MinReplicas *int `json:"min_replicas_to_write,omitempty"`
 }
 
 func openServers(dir string) *servers {
@@ -55,6 +57,20 @@ func (s *servers) put(node string, run keptServer) error {
 		return nil
 	}
 	s.kept.Runs[node] = run
+	return s.write()
+}
+
+// keepMinReplicas keeps what a run had as its own min-replicas-to-write, or nil when it has it again.
+func (s *servers) keepMinReplicas(node string, own *int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	run := s.kept.Runs[node]
+	run.MinReplicas = own
+	s.kept.Runs[node] = run
+	return s.write()
+}
+
+func (s *servers) write() error {
 	b, _ := json.Marshal(s.kept)
 	return writeDurably(s.path, b)
 }

@@ -49,7 +49,7 @@ func settingsOf(g config.Group) failover.Settings {
 func newNode(c config.Node, g config.Group, onLoss string) *node {
 	n := &node{
 		name: c.Name, group: g.Name, address: c.AnnounceAddress, priority: c.Priority, zone: c.Zone, driver: c.Driver,
-		killable: g.OnStuck == "kill",
+		killable: g.OnStuck == "kill", minReplicas: g.MinReplicasToWrite,
 		service: nodeServices{tags: slices.Clone(c.Tags), meta: c.Meta, limits: limits{
 			alive: checks.LatencyLimits(c.Checks.Alive),
 			replication: checks.ReplicationLimits{

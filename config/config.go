@@ -57,11 +57,13 @@ type Group struct {
 	Durability      string
 	Cooldown        time.Duration
 	OnStuck         string
-	Service         string
-	Tags            []string
-	MasterService   string
-	ReplicaService  string
-	place           place
+	// MinReplicasToWrite is 0 where the servers' own setting is left alone.
+	MinReplicasToWrite int
+	Service            string
+	Tags               []string
+	MasterService      string
+	ReplicaService     string
+	place              place
 }
 
 // Node is a block node.

@@ -57,6 +57,7 @@ var groupKeys = []key[Group]{
 	{"durability", `"none"`, `*shared* · "none", or "wait:k": no write that WAIT k acknowledged is lost in a change of master; it rather waits for replicas, or an operator`, func(g *Group) any { return &g.Durability }},
 	{"cooldown", `"10s"`, "*shared* · how long after a change of master the next one for the same kind of evidence waits, doubling with each; not for a server that is gone", func(g *Group) any { return &g.Cooldown }},
 	{"on_stuck", `"kill"`, `what is done with a master that does not confirm that it is frozen: "kill" its process, or "leave" it and its clients to their fate`, func(g *Group) any { return &g.OnStuck }},
+	{"min_replicas_to_write", "the server's own", "a master takes no write while fewer replicas are connected (Redis: `min-replicas-to-write`): the agent sets it on its nodes in each run, after it has noted the server's own value, which it sets again when this line is gone", func(g *Group) any { return &g.MinReplicasToWrite }},
 	{"service", "the group's name", "the Consul service of the nodes", func(g *Group) any { return &g.Service }},
 	{"tags", "[]", "further tags of that service", func(g *Group) any { return &g.Tags }},
 	{"master_service", `service + "-master"`, "the Consul service that is the master", func(g *Group) any { return &g.MasterService }},

@@ -48,6 +48,10 @@ type Driver interface {
 	Unpause(ctx context.Context, server string) error
 	// EndClients ends the connections of normal and pub/sub clients and answers how many there were.
 	EndClients(ctx context.Context, server string) (int, error)
+	// MinReplicas answers how many replicas must be connected for the server to take writes (Redis:
+	// min-replicas-to-write). SetMinReplicas changes that in this run of the server, and not in its configuration file.
+	MinReplicas(ctx context.Context, server string) (int, error)
+	SetMinReplicas(ctx context.Context, server string, replicas int) error
 	// Save writes the data set of the server to a file on this machine and returns when it is complete.
 	Save(ctx context.Context, server, path string) error
 }

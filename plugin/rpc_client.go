@@ -153,6 +153,23 @@ func (c *rpcClient) EndClients(ctx context.Context, server string) (int, error) 
 	return int(r.GetEnded()), nil
 }
 
+func (c *rpcClient) MinReplicas(ctx context.Context, server string) (int, error) {
+	ctx, cancel := bounded(ctx, callTimeout)
+	defer cancel()
+	r, err := c.rpc.MinReplicas(ctx, &proto.MinReplicasRequest{Server: text(server)})
+	if err != nil {
+		return 0, errorFromStatus(err)
+	}
+	return int(r.GetReplicas()), nil
+}
+
+func (c *rpcClient) SetMinReplicas(ctx context.Context, server string, replicas int) error {
+	ctx, cancel := bounded(ctx, callTimeout)
+	defer cancel()
+	_, err := c.rpc.SetMinReplicas(ctx, &proto.SetMinReplicasRequest{Server: text(server), Replicas: int64(replicas)})
+	return errorFromStatus(err)
+}
+
 func (c *rpcClient) Save(ctx context.Context, server, path string) error {
 	ctx, cancel := bounded(ctx, saveTimeout)
 	defer cancel()

@@ -132,6 +132,19 @@ func (s *rpcServer) EndClients(ctx context.Context, r *proto.EndClientsRequest) 
 	return &proto.EndClientsResponse{Ended: int64(n)}, errorToStatus(err)
 }
 
+func (s *rpcServer) MinReplicas(ctx context.Context, r *proto.MinReplicasRequest) (*proto.MinReplicasResponse, error) {
+	ctx, cancel := answerMargin(ctx)
+	defer cancel()
+	n, err := s.driver.MinReplicas(ctx, r.GetServer())
+	return &proto.MinReplicasResponse{Replicas: int64(n)}, errorToStatus(err)
+}
+
+func (s *rpcServer) SetMinReplicas(ctx context.Context, r *proto.SetMinReplicasRequest) (*proto.SetMinReplicasResponse, error) {
+	ctx, cancel := answerMargin(ctx)
+	defer cancel()
+	return &proto.SetMinReplicasResponse{}, errorToStatus(s.driver.SetMinReplicas(ctx, r.GetServer(), int(r.GetReplicas())))
+}
+
 func (s *rpcServer) Save(ctx context.Context, r *proto.SaveRequest) (*proto.SaveResponse, error) {
 	ctx, cancel := answerMargin(ctx)
 	defer cancel()

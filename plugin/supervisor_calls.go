@@ -160,6 +160,24 @@ func (s *Supervisor) EndClients(ctx context.Context, server string) (int, error)
 	return d.EndClients(ctx, server)
 }
 
+// MinReplicas implements Driver.
+func (s *Supervisor) MinReplicas(ctx context.Context, server string) (int, error) {
+	d, err := s.driver()
+	if err != nil {
+		return 0, err
+	}
+	return d.MinReplicas(ctx, server)
+}
+
+// SetMinReplicas implements Driver.
+func (s *Supervisor) SetMinReplicas(ctx context.Context, server string, replicas int) error {
+	d, err := s.driver()
+	if err != nil {
+		return err
+	}
+	return d.SetMinReplicas(ctx, server, replicas)
+}
+
 // Save implements Driver.
 func (s *Supervisor) Save(ctx context.Context, server, path string) error {
 	d, err := s.driver()

@@ -47,6 +47,7 @@ func Run(t *testing.T, h Harness) {
 		{"persist fails without a configuration file", testPersistFails},
 		{"pause holds back writes", testPause},
 		{"clients are ended", testEndClients},
+		{"the replicas that must be connected are read and set", testMinReplicas},
 		{"save copies the data set", testSave},
 		{"errors keep their identity", testErrors},
 	} {

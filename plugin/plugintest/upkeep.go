@@ -119,6 +119,26 @@ func testEndClients(t *testing.T, h Harness) {
 	s.MustDo("SET", "k", "v") // the role is what it was
 }
 
+func testMinReplicas(t *testing.T, h Harness) {
+	d := h.Driver(t)
+	s := h.connected(t, d, "a")
+	s.MustDo("CONFIG", "SET", "min-replicas-to-write", 3)
+	n, err := d.MinReplicas(Timeout(t), "a")
+	if errors.Is(err, plugin.ErrUnsupported) {
+		t.Skip("the driver does not know it", err)
+	}
+	if err != nil || n != 3 {
+		t.Errorf("%d replicas must be connected, %v; want 3", n, err)
+	}
+	if err := d.SetMinReplicas(Timeout(t), "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	s.MustDo("SET", "k", "v") // it has no replica
+	if n, err := d.MinReplicas(Timeout(t), "a"); err != nil || n != 0 {
+		t.Errorf("%d replicas must be connected, %v; want none", n, err)
+	}
+}
+
 func testSave(t *testing.T, h Harness) {
 	d := h.Driver(t)
 	c, err := d.Capabilities(Timeout(t))
@@ -151,6 +171,8 @@ func testErrors(t *testing.T, h Harness) {
 		"freeze":      func(name string) error { _, err := d.Freeze(Timeout(t), name); return err },
 		"open":        func(name string) error { _, err := d.Open(Timeout(t), name, "run"); return err },
 		"follow":      func(name string) error { return d.Follow(Timeout(t), name, "127.0.0.1:1234") },
+		"read":        func(name string) error { _, err := d.MinReplicas(Timeout(t), name); return err },
+		"set":         func(name string) error { return d.SetMinReplicas(Timeout(t), name, 0) },
 		"end clients": func(name string) error { _, err := d.EndClients(Timeout(t), name); return err },
 	}
 	c, err := d.Capabilities(Timeout(t))

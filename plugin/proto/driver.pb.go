@@ -1941,6 +1941,182 @@ func (x *EndClientsResponse) GetEnded() int64 {
 	return 0
 }
 
+type MinReplicasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MinReplicasRequest) Reset() {
+	*x = MinReplicasRequest{}
+	mi := &file_plugin_proto_driver_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MinReplicasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MinReplicasRequest) ProtoMessage() {}
+
+func (x *MinReplicasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_driver_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MinReplicasRequest.ProtoReflect.Descriptor instead.
+func (*MinReplicasRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *MinReplicasRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+type MinReplicasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replicas      int64                  `protobuf:"varint,1,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MinReplicasResponse) Reset() {
+	*x = MinReplicasResponse{}
+	mi := &file_plugin_proto_driver_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MinReplicasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MinReplicasResponse) ProtoMessage() {}
+
+func (x *MinReplicasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_driver_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MinReplicasResponse.ProtoReflect.Descriptor instead.
+func (*MinReplicasResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *MinReplicasResponse) GetReplicas() int64 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+type SetMinReplicasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Replicas      int64                  `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMinReplicasRequest) Reset() {
+	*x = SetMinReplicasRequest{}
+	mi := &file_plugin_proto_driver_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMinReplicasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMinReplicasRequest) ProtoMessage() {}
+
+func (x *SetMinReplicasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_driver_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMinReplicasRequest.ProtoReflect.Descriptor instead.
+func (*SetMinReplicasRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SetMinReplicasRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SetMinReplicasRequest) GetReplicas() int64 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+type SetMinReplicasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetMinReplicasResponse) Reset() {
+	*x = SetMinReplicasResponse{}
+	mi := &file_plugin_proto_driver_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetMinReplicasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetMinReplicasResponse) ProtoMessage() {}
+
+func (x *SetMinReplicasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_driver_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetMinReplicasResponse.ProtoReflect.Descriptor instead.
+func (*SetMinReplicasResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{32}
+}
+
 type SaveRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
@@ -1952,7 +2128,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_plugin_proto_driver_proto_msgTypes[29]
+	mi := &file_plugin_proto_driver_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2140,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_driver_proto_msgTypes[29]
+	mi := &file_plugin_proto_driver_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2153,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SaveRequest) GetServer() string {
@@ -2002,7 +2178,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_plugin_proto_driver_proto_msgTypes[30]
+	mi := &file_plugin_proto_driver_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2190,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_driver_proto_msgTypes[30]
+	mi := &file_plugin_proto_driver_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2203,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_driver_proto_rawDescGZIP(), []int{34}
 }
 
 var File_plugin_proto_driver_proto protoreflect.FileDescriptor
@@ -2165,7 +2341,15 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\x11EndClientsRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\"*\n" +
 	"\x12EndClientsResponse\x12\x14\n" +
-	"\x05ended\x18\x01 \x01(\x03R\x05ended\"9\n" +
+	"\x05ended\x18\x01 \x01(\x03R\x05ended\",\n" +
+	"\x12MinReplicasRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\"1\n" +
+	"\x13MinReplicasResponse\x12\x1a\n" +
+	"\breplicas\x18\x01 \x01(\x03R\breplicas\"K\n" +
+	"\x15SetMinReplicasRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
+	"\breplicas\x18\x02 \x01(\x03R\breplicas\"\x18\n" +
+	"\x16SetMinReplicasResponse\"9\n" +
 	"\vSaveRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\x0e\n" +
@@ -2183,7 +2367,7 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\aLINK_UP\x10\x01\x12\r\n" +
 	"\tLINK_GONE\x10\x02\x12\x0f\n" +
 	"\vLINK_SILENT\x10\x03\x12\x10\n" +
-	"\fLINK_WAITING\x10\x042\x97\v\n" +
+	"\fLINK_WAITING\x10\x042\x95\r\n" +
 	"\x06Driver\x12{\n" +
 	"\fCapabilities\x124.consul_redis_sentinel.driver.v1.CapabilitiesRequest\x1a5.consul_redis_sentinel.driver.v1.CapabilitiesResponse\x12l\n" +
 	"\aConnect\x12/.consul_redis_sentinel.driver.v1.ConnectRequest\x1a0.consul_redis_sentinel.driver.v1.ConnectResponse\x12u\n" +
@@ -2198,7 +2382,9 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\x05Pause\x12-.consul_redis_sentinel.driver.v1.PauseRequest\x1a..consul_redis_sentinel.driver.v1.PauseResponse\x12l\n" +
 	"\aUnpause\x12/.consul_redis_sentinel.driver.v1.UnpauseRequest\x1a0.consul_redis_sentinel.driver.v1.UnpauseResponse\x12u\n" +
 	"\n" +
-	"EndClients\x122.consul_redis_sentinel.driver.v1.EndClientsRequest\x1a3.consul_redis_sentinel.driver.v1.EndClientsResponse\x12c\n" +
+	"EndClients\x122.consul_redis_sentinel.driver.v1.EndClientsRequest\x1a3.consul_redis_sentinel.driver.v1.EndClientsResponse\x12x\n" +
+	"\vMinReplicas\x123.consul_redis_sentinel.driver.v1.MinReplicasRequest\x1a4.consul_redis_sentinel.driver.v1.MinReplicasResponse\x12\x81\x01\n" +
+	"\x0eSetMinReplicas\x126.consul_redis_sentinel.driver.v1.SetMinReplicasRequest\x1a7.consul_redis_sentinel.driver.v1.SetMinReplicasResponse\x12c\n" +
 	"\x04Save\x12,.consul_redis_sentinel.driver.v1.SaveRequest\x1a-.consul_redis_sentinel.driver.v1.SaveResponseBKZIgithub.com/consul-redis-sentinel/consul-redis-sentinel/plugin/proto;protob\x06proto3"
 
 var (
@@ -2214,41 +2400,45 @@ func file_plugin_proto_driver_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_driver_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_plugin_proto_driver_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_plugin_proto_driver_proto_goTypes = []any{
-	(Reason)(0),                  // 0: consul_redis_sentinel.driver.v1.Reason
-	(Link)(0),                    // 1: consul_redis_sentinel.driver.v1.Link
-	(*ErrorDetail)(nil),          // 2: consul_redis_sentinel.driver.v1.ErrorDetail
-	(*CapabilitiesRequest)(nil),  // 3: consul_redis_sentinel.driver.v1.CapabilitiesRequest
-	(*CapabilitiesResponse)(nil), // 4: consul_redis_sentinel.driver.v1.CapabilitiesResponse
-	(*Server)(nil),               // 5: consul_redis_sentinel.driver.v1.Server
-	(*TLS)(nil),                  // 6: consul_redis_sentinel.driver.v1.TLS
-	(*Observation)(nil),          // 7: consul_redis_sentinel.driver.v1.Observation
-	(*Info)(nil),                 // 8: consul_redis_sentinel.driver.v1.Info
-	(*Replica)(nil),              // 9: consul_redis_sentinel.driver.v1.Replica
-	(*Position)(nil),             // 10: consul_redis_sentinel.driver.v1.Position
-	(*ConnectRequest)(nil),       // 11: consul_redis_sentinel.driver.v1.ConnectRequest
-	(*ConnectResponse)(nil),      // 12: consul_redis_sentinel.driver.v1.ConnectResponse
-	(*DisconnectRequest)(nil),    // 13: consul_redis_sentinel.driver.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),   // 14: consul_redis_sentinel.driver.v1.DisconnectResponse
-	(*ObserveRequest)(nil),       // 15: consul_redis_sentinel.driver.v1.ObserveRequest
-	(*ProbeRequest)(nil),         // 16: consul_redis_sentinel.driver.v1.ProbeRequest
-	(*FreezeRequest)(nil),        // 17: consul_redis_sentinel.driver.v1.FreezeRequest
-	(*FreezeResponse)(nil),       // 18: consul_redis_sentinel.driver.v1.FreezeResponse
-	(*OpenRequest)(nil),          // 19: consul_redis_sentinel.driver.v1.OpenRequest
-	(*OpenResponse)(nil),         // 20: consul_redis_sentinel.driver.v1.OpenResponse
-	(*FollowRequest)(nil),        // 21: consul_redis_sentinel.driver.v1.FollowRequest
-	(*FollowResponse)(nil),       // 22: consul_redis_sentinel.driver.v1.FollowResponse
-	(*PersistRequest)(nil),       // 23: consul_redis_sentinel.driver.v1.PersistRequest
-	(*PersistResponse)(nil),      // 24: consul_redis_sentinel.driver.v1.PersistResponse
-	(*PauseRequest)(nil),         // 25: consul_redis_sentinel.driver.v1.PauseRequest
-	(*PauseResponse)(nil),        // 26: consul_redis_sentinel.driver.v1.PauseResponse
-	(*UnpauseRequest)(nil),       // 27: consul_redis_sentinel.driver.v1.UnpauseRequest
-	(*UnpauseResponse)(nil),      // 28: consul_redis_sentinel.driver.v1.UnpauseResponse
-	(*EndClientsRequest)(nil),    // 29: consul_redis_sentinel.driver.v1.EndClientsRequest
-	(*EndClientsResponse)(nil),   // 30: consul_redis_sentinel.driver.v1.EndClientsResponse
-	(*SaveRequest)(nil),          // 31: consul_redis_sentinel.driver.v1.SaveRequest
-	(*SaveResponse)(nil),         // 32: consul_redis_sentinel.driver.v1.SaveResponse
+	(Reason)(0),                    // 0: consul_redis_sentinel.driver.v1.Reason
+	(Link)(0),                      // 1: consul_redis_sentinel.driver.v1.Link
+	(*ErrorDetail)(nil),            // 2: consul_redis_sentinel.driver.v1.ErrorDetail
+	(*CapabilitiesRequest)(nil),    // 3: consul_redis_sentinel.driver.v1.CapabilitiesRequest
+	(*CapabilitiesResponse)(nil),   // 4: consul_redis_sentinel.driver.v1.CapabilitiesResponse
+	(*Server)(nil),                 // 5: consul_redis_sentinel.driver.v1.Server
+	(*TLS)(nil),                    // 6: consul_redis_sentinel.driver.v1.TLS
+	(*Observation)(nil),            // 7: consul_redis_sentinel.driver.v1.Observation
+	(*Info)(nil),                   // 8: consul_redis_sentinel.driver.v1.Info
+	(*Replica)(nil),                // 9: consul_redis_sentinel.driver.v1.Replica
+	(*Position)(nil),               // 10: consul_redis_sentinel.driver.v1.Position
+	(*ConnectRequest)(nil),         // 11: consul_redis_sentinel.driver.v1.ConnectRequest
+	(*ConnectResponse)(nil),        // 12: consul_redis_sentinel.driver.v1.ConnectResponse
+	(*DisconnectRequest)(nil),      // 13: consul_redis_sentinel.driver.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),     // 14: consul_redis_sentinel.driver.v1.DisconnectResponse
+	(*ObserveRequest)(nil),         // 15: consul_redis_sentinel.driver.v1.ObserveRequest
+	(*ProbeRequest)(nil),           // 16: consul_redis_sentinel.driver.v1.ProbeRequest
+	(*FreezeRequest)(nil),          // 17: consul_redis_sentinel.driver.v1.FreezeRequest
+	(*FreezeResponse)(nil),         // 18: consul_redis_sentinel.driver.v1.FreezeResponse
+	(*OpenRequest)(nil),            // 19: consul_redis_sentinel.driver.v1.OpenRequest
+	(*OpenResponse)(nil),           // 20: consul_redis_sentinel.driver.v1.OpenResponse
+	(*FollowRequest)(nil),          // 21: consul_redis_sentinel.driver.v1.FollowRequest
+	(*FollowResponse)(nil),         // 22: consul_redis_sentinel.driver.v1.FollowResponse
+	(*PersistRequest)(nil),         // 23: consul_redis_sentinel.driver.v1.PersistRequest
+	(*PersistResponse)(nil),        // 24: consul_redis_sentinel.driver.v1.PersistResponse
+	(*PauseRequest)(nil),           // 25: consul_redis_sentinel.driver.v1.PauseRequest
+	(*PauseResponse)(nil),          // 26: consul_redis_sentinel.driver.v1.PauseResponse
+	(*UnpauseRequest)(nil),         // 27: consul_redis_sentinel.driver.v1.UnpauseRequest
+	(*UnpauseResponse)(nil),        // 28: consul_redis_sentinel.driver.v1.UnpauseResponse
+	(*EndClientsRequest)(nil),      // 29: consul_redis_sentinel.driver.v1.EndClientsRequest
+	(*EndClientsResponse)(nil),     // 30: consul_redis_sentinel.driver.v1.EndClientsResponse
+	(*MinReplicasRequest)(nil),     // 31: consul_redis_sentinel.driver.v1.MinReplicasRequest
+	(*MinReplicasResponse)(nil),    // 32: consul_redis_sentinel.driver.v1.MinReplicasResponse
+	(*SetMinReplicasRequest)(nil),  // 33: consul_redis_sentinel.driver.v1.SetMinReplicasRequest
+	(*SetMinReplicasResponse)(nil), // 34: consul_redis_sentinel.driver.v1.SetMinReplicasResponse
+	(*SaveRequest)(nil),            // 35: consul_redis_sentinel.driver.v1.SaveRequest
+	(*SaveResponse)(nil),           // 36: consul_redis_sentinel.driver.v1.SaveResponse
 }
 var file_plugin_proto_driver_proto_depIdxs = []int32{
 	0,  // 0: consul_redis_sentinel.driver.v1.ErrorDetail.reason:type_name -> consul_redis_sentinel.driver.v1.Reason
@@ -2273,22 +2463,26 @@ var file_plugin_proto_driver_proto_depIdxs = []int32{
 	25, // 19: consul_redis_sentinel.driver.v1.Driver.Pause:input_type -> consul_redis_sentinel.driver.v1.PauseRequest
 	27, // 20: consul_redis_sentinel.driver.v1.Driver.Unpause:input_type -> consul_redis_sentinel.driver.v1.UnpauseRequest
 	29, // 21: consul_redis_sentinel.driver.v1.Driver.EndClients:input_type -> consul_redis_sentinel.driver.v1.EndClientsRequest
-	31, // 22: consul_redis_sentinel.driver.v1.Driver.Save:input_type -> consul_redis_sentinel.driver.v1.SaveRequest
-	4,  // 23: consul_redis_sentinel.driver.v1.Driver.Capabilities:output_type -> consul_redis_sentinel.driver.v1.CapabilitiesResponse
-	12, // 24: consul_redis_sentinel.driver.v1.Driver.Connect:output_type -> consul_redis_sentinel.driver.v1.ConnectResponse
-	14, // 25: consul_redis_sentinel.driver.v1.Driver.Disconnect:output_type -> consul_redis_sentinel.driver.v1.DisconnectResponse
-	7,  // 26: consul_redis_sentinel.driver.v1.Driver.Observe:output_type -> consul_redis_sentinel.driver.v1.Observation
-	7,  // 27: consul_redis_sentinel.driver.v1.Driver.Probe:output_type -> consul_redis_sentinel.driver.v1.Observation
-	18, // 28: consul_redis_sentinel.driver.v1.Driver.Freeze:output_type -> consul_redis_sentinel.driver.v1.FreezeResponse
-	20, // 29: consul_redis_sentinel.driver.v1.Driver.Open:output_type -> consul_redis_sentinel.driver.v1.OpenResponse
-	22, // 30: consul_redis_sentinel.driver.v1.Driver.Follow:output_type -> consul_redis_sentinel.driver.v1.FollowResponse
-	24, // 31: consul_redis_sentinel.driver.v1.Driver.Persist:output_type -> consul_redis_sentinel.driver.v1.PersistResponse
-	26, // 32: consul_redis_sentinel.driver.v1.Driver.Pause:output_type -> consul_redis_sentinel.driver.v1.PauseResponse
-	28, // 33: consul_redis_sentinel.driver.v1.Driver.Unpause:output_type -> consul_redis_sentinel.driver.v1.UnpauseResponse
-	30, // 34: consul_redis_sentinel.driver.v1.Driver.EndClients:output_type -> consul_redis_sentinel.driver.v1.EndClientsResponse
-	32, // 35: consul_redis_sentinel.driver.v1.Driver.Save:output_type -> consul_redis_sentinel.driver.v1.SaveResponse
-	23, // [23:36] is the sub-list for method output_type
-	10, // [10:23] is the sub-list for method input_type
+	31, // 22: consul_redis_sentinel.driver.v1.Driver.MinReplicas:input_type -> consul_redis_sentinel.driver.v1.MinReplicasRequest
+	33, // 23: consul_redis_sentinel.driver.v1.Driver.SetMinReplicas:input_type -> consul_redis_sentinel.driver.v1.SetMinReplicasRequest
+	35, // 24: consul_redis_sentinel.driver.v1.Driver.Save:input_type -> consul_redis_sentinel.driver.v1.SaveRequest
+	4,  // 25: consul_redis_sentinel.driver.v1.Driver.Capabilities:output_type -> consul_redis_sentinel.driver.v1.CapabilitiesResponse
+	12, // 26: consul_redis_sentinel.driver.v1.Driver.Connect:output_type -> consul_redis_sentinel.driver.v1.ConnectResponse
+	14, // 27: consul_redis_sentinel.driver.v1.Driver.Disconnect:output_type -> consul_redis_sentinel.driver.v1.DisconnectResponse
+	7,  // 28: consul_redis_sentinel.driver.v1.Driver.Observe:output_type -> consul_redis_sentinel.driver.v1.Observation
+	7,  // 29: consul_redis_sentinel.driver.v1.Driver.Probe:output_type -> consul_redis_sentinel.driver.v1.Observation
+	18, // 30: consul_redis_sentinel.driver.v1.Driver.Freeze:output_type -> consul_redis_sentinel.driver.v1.FreezeResponse
+	20, // 31: consul_redis_sentinel.driver.v1.Driver.Open:output_type -> consul_redis_sentinel.driver.v1.OpenResponse
+	22, // 32: consul_redis_sentinel.driver.v1.Driver.Follow:output_type -> consul_redis_sentinel.driver.v1.FollowResponse
+	24, // 33: consul_redis_sentinel.driver.v1.Driver.Persist:output_type -> consul_redis_sentinel.driver.v1.PersistResponse
+	26, // 34: consul_redis_sentinel.driver.v1.Driver.Pause:output_type -> consul_redis_sentinel.driver.v1.PauseResponse
+	28, // 35: consul_redis_sentinel.driver.v1.Driver.Unpause:output_type -> consul_redis_sentinel.driver.v1.UnpauseResponse
+	30, // 36: consul_redis_sentinel.driver.v1.Driver.EndClients:output_type -> consul_redis_sentinel.driver.v1.EndClientsResponse
+	32, // 37: consul_redis_sentinel.driver.v1.Driver.MinReplicas:output_type -> consul_redis_sentinel.driver.v1.MinReplicasResponse
+	34, // 38: consul_redis_sentinel.driver.v1.Driver.SetMinReplicas:output_type -> consul_redis_sentinel.driver.v1.SetMinReplicasResponse
+	36, // 39: consul_redis_sentinel.driver.v1.Driver.Save:output_type -> consul_redis_sentinel.driver.v1.SaveResponse
+	25, // [25:40] is the sub-list for method output_type
+	10, // [10:25] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -2305,7 +2499,7 @@ func file_plugin_proto_driver_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_driver_proto_rawDesc), len(file_plugin_proto_driver_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

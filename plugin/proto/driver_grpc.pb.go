@@ -28,19 +28,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Driver_Capabilities_FullMethodName = "/consul_redis_sentinel.driver.v1.Driver/Capabilities"
-	Driver_Connect_FullMethodName      = "/consul_redis_sentinel.driver.v1.Driver/Connect"
-	Driver_Disconnect_FullMethodName   = "/consul_redis_sentinel.driver.v1.Driver/Disconnect"
-	Driver_Observe_FullMethodName      = "/consul_redis_sentinel.driver.v1.Driver/Observe"
-	Driver_Probe_FullMethodName        = "/consul_redis_sentinel.driver.v1.Driver/Probe"
-	Driver_Freeze_FullMethodName       = "/consul_redis_sentinel.driver.v1.Driver/Freeze"
-	Driver_Open_FullMethodName         = "/consul_redis_sentinel.driver.v1.Driver/Open"
-	Driver_Follow_FullMethodName       = "/consul_redis_sentinel.driver.v1.Driver/Follow"
-	Driver_Persist_FullMethodName      = "/consul_redis_sentinel.driver.v1.Driver/Persist"
-	Driver_Pause_FullMethodName        = "/consul_redis_sentinel.driver.v1.Driver/Pause"
-	Driver_Unpause_FullMethodName      = "/consul_redis_sentinel.driver.v1.Driver/Unpause"
-	Driver_EndClients_FullMethodName   = "/consul_redis_sentinel.driver.v1.Driver/EndClients"
-	Driver_Save_FullMethodName         = "/consul_redis_sentinel.driver.v1.Driver/Save"
+	Driver_Capabilities_FullMethodName   = "/consul_redis_sentinel.driver.v1.Driver/Capabilities"
+	Driver_Connect_FullMethodName        = "/consul_redis_sentinel.driver.v1.Driver/Connect"
+	Driver_Disconnect_FullMethodName     = "/consul_redis_sentinel.driver.v1.Driver/Disconnect"
+	Driver_Observe_FullMethodName        = "/consul_redis_sentinel.driver.v1.Driver/Observe"
+	Driver_Probe_FullMethodName          = "/consul_redis_sentinel.driver.v1.Driver/Probe"
+	Driver_Freeze_FullMethodName         = "/consul_redis_sentinel.driver.v1.Driver/Freeze"
+	Driver_Open_FullMethodName           = "/consul_redis_sentinel.driver.v1.Driver/Open"
+	Driver_Follow_FullMethodName         = "/consul_redis_sentinel.driver.v1.Driver/Follow"
+	Driver_Persist_FullMethodName        = "/consul_redis_sentinel.driver.v1.Driver/Persist"
+	Driver_Pause_FullMethodName          = "/consul_redis_sentinel.driver.v1.Driver/Pause"
+	Driver_Unpause_FullMethodName        = "/consul_redis_sentinel.driver.v1.Driver/Unpause"
+	Driver_EndClients_FullMethodName     = "/consul_redis_sentinel.driver.v1.Driver/EndClients"
+	Driver_MinReplicas_FullMethodName    = "/consul_redis_sentinel.driver.v1.Driver/MinReplicas"
+	Driver_SetMinReplicas_FullMethodName = "/consul_redis_sentinel.driver.v1.Driver/SetMinReplicas"
+	Driver_Save_FullMethodName           = "/consul_redis_sentinel.driver.v1.Driver/Save"
 )
 
 // DriverClient is the client API for Driver service.
@@ -82,6 +84,10 @@ type DriverClient interface {
 	Unpause(ctx context.Context, in *UnpauseRequest, opts ...grpc.CallOption) (*UnpauseResponse, error)
 	// EndClients ends the connections of normal and pub/sub clients and answers how many there were.
 	EndClients(ctx context.Context, in *EndClientsRequest, opts ...grpc.CallOption) (*EndClientsResponse, error)
+	// MinReplicas answers how many replicas must be connected for the server to take writes; SetMinReplicas changes that in
+	// this run of the server, and not in its configuration file.
+	MinReplicas(ctx context.Context, in *MinReplicasRequest, opts ...grpc.CallOption) (*MinReplicasResponse, error)
+	SetMinReplicas(ctx context.Context, in *SetMinReplicasRequest, opts ...grpc.CallOption) (*SetMinReplicasResponse, error)
 	// Save writes the data set of a server to a file on this machine and returns when it is complete.
 	Save(ctx context.Context, in *SaveRequest, opts ...grpc.CallOption) (*SaveResponse, error)
 }
@@ -223,6 +229,26 @@ func (c *driverClient) EndClients(ctx context.Context, in *EndClientsRequest, op
 	return out, nil
 }
 
+func (c *driverClient) MinReplicas(ctx context.Context, in *MinReplicasRequest, opts ...grpc.CallOption) (*MinReplicasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MinReplicasResponse)
+	err := c.cc.Invoke(ctx, Driver_MinReplicas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driverClient) SetMinReplicas(ctx context.Context, in *SetMinReplicasRequest, opts ...grpc.CallOption) (*SetMinReplicasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetMinReplicasResponse)
+	err := c.cc.Invoke(ctx, Driver_SetMinReplicas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *driverClient) Save(ctx context.Context, in *SaveRequest, opts ...grpc.CallOption) (*SaveResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SaveResponse)
@@ -272,6 +298,10 @@ type DriverServer interface {
 	Unpause(context.Context, *UnpauseRequest) (*UnpauseResponse, error)
 	// EndClients ends the connections of normal and pub/sub clients and answers how many there were.
 	EndClients(context.Context, *EndClientsRequest) (*EndClientsResponse, error)
+	// MinReplicas answers how many replicas must be connected for the server to take writes; SetMinReplicas changes that in
+	// this run of the server, and not in its configuration file.
+	MinReplicas(context.Context, *MinReplicasRequest) (*MinReplicasResponse, error)
+	SetMinReplicas(context.Context, *SetMinReplicasRequest) (*SetMinReplicasResponse, error)
 	// Save writes the data set of a server to a file on this machine and returns when it is complete.
 	Save(context.Context, *SaveRequest) (*SaveResponse, error)
 	mustEmbedUnimplementedDriverServer()
@@ -319,6 +349,12 @@ func (UnimplementedDriverServer) Unpause(context.Context, *UnpauseRequest) (*Unp
 }
 func (UnimplementedDriverServer) EndClients(context.Context, *EndClientsRequest) (*EndClientsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EndClients not implemented")
+}
+func (UnimplementedDriverServer) MinReplicas(context.Context, *MinReplicasRequest) (*MinReplicasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MinReplicas not implemented")
+}
+func (UnimplementedDriverServer) SetMinReplicas(context.Context, *SetMinReplicasRequest) (*SetMinReplicasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetMinReplicas not implemented")
 }
 func (UnimplementedDriverServer) Save(context.Context, *SaveRequest) (*SaveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Save not implemented")
@@ -553,6 +589,42 @@ func _Driver_EndClients_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Driver_MinReplicas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MinReplicasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriverServer).MinReplicas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Driver_MinReplicas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriverServer).MinReplicas(ctx, req.(*MinReplicasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Driver_SetMinReplicas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetMinReplicasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriverServer).SetMinReplicas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Driver_SetMinReplicas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriverServer).SetMinReplicas(ctx, req.(*SetMinReplicasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Driver_Save_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SaveRequest)
 	if err := dec(in); err != nil {
@@ -621,6 +693,14 @@ var Driver_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EndClients",
 			Handler:    _Driver_EndClients_Handler,
+		},
+		{
+			MethodName: "MinReplicas",
+			Handler:    _Driver_MinReplicas_Handler,
+		},
+		{
+			MethodName: "SetMinReplicas",
+			Handler:    _Driver_SetMinReplicas_Handler,
 		},
 		{
 			MethodName: "Save",

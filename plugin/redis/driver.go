@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -152,6 +153,22 @@ func (d *driver) EndClients(ctx context.Context, name string) (int, error) {
 		return 0, err
 	}
 	return s.endClients(ctx)
+}
+
+func (d *driver) MinReplicas(ctx context.Context, name string) (int, error) {
+	s, err := d.server(name, "read min-replicas-to-write of")
+	if err != nil {
+		return 0, err
+	}
+	return s.minReplicas(ctx)
+}
+
+func (d *driver) SetMinReplicas(ctx context.Context, name string, replicas int) error {
+	s, err := d.server(name, "set min-replicas-to-write of")
+	if err != nil {
+		return err
+	}
+	return s.simple(ctx, "set "+minReplicas, command{"CONFIG", "SET", minReplicas, strconv.Itoa(replicas)})
 }
 
 func (d *driver) Save(ctx context.Context, name, path string) error {

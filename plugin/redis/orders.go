@@ -296,6 +296,26 @@ func (s *server) endClients(ctx context.Context) (int, error) {
 	return ended, nil
 }
 
+// minReplicas is the setting that makes a master refuse writes while fewer replicas are connected. A replica has it
+// without effect.
+const minReplicas = "min-replicas-to-write"
+
+func (s *server) minReplicas(ctx context.Context) (int, error) {
+	c, replies, err := s.ask(ctx, command{"CONFIG", "GET", minReplicas})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", minReplicas, err)
+	}
+	s.release(c)
+	if err := replies[0].err(); err != nil {
+		return 0, fmt.Errorf("read %s: %w", minReplicas, err)
+	}
+	n, err := strconv.Atoi(replies[0].pairs()[minReplicas])
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w: the server does not have it", minReplicas, plugin.ErrUnsupported)
+	}
+	return n, nil
+}
+
 // simple is a command whose reply is OK or an error.
 func (s *server) simple(ctx context.Context, order string, words command) error {
 	c, replies, err := s.ask(ctx, words)

@@ -252,6 +252,12 @@ func (d *driver) Probe(ctx context.Context, _ plugin.Server) (plugin.Observation
 	return o, nil
 }
 
+// MinReplicas implements plugin.Driver; no server here has it.
+func (d *driver) MinReplicas(context.Context, string) (int, error) { return 0, plugin.ErrUnsupported }
+
+// SetMinReplicas implements plugin.Driver.
+func (d *driver) SetMinReplicas(context.Context, string, int) error { return plugin.ErrUnsupported }
+
 // EndClients implements plugin.Driver.
 func (d *driver) EndClients(ctx context.Context, _ string) (n int, err error) {
 	c := &conn{}

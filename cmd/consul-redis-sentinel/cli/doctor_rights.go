@@ -35,7 +35,7 @@ var driverOrders = []order{
 	{words: []any{"SCRIPT", "KILL"}, right: "+script|kill", what: "freezing a server that runs a script"},
 	{words: []any{"BGSAVE"}, right: "+bgsave", what: "saving what a failover discards"},
 	{words: []any{"CONFIG", "SET", "replica-announce-ip", "127.0.0.1"}, right: "+config|set", optional: true,
-		what: "announcing the address to masters; not needed where the configuration file has `replica-announce-ip` and `replica-announce-port`"},
+		what: "announcing the address to masters, and `min_replicas_to_write`; not needed without that where the configuration file has `replica-announce-ip` and `replica-announce-port`"},
 }
 
 // rights are the driver's commands by what the server says to them.

@@ -25,6 +25,9 @@ group "sessions" {
   parallel_syncs   = 2
   bootstrap_expect = 3
   on_stuck         = "leave"
+
+  min_replicas_to_write = 1
+
   service          = "sessions"
   tags             = ["blue"]
   master_service   = "sessions-master"
