@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -151,11 +152,18 @@ func (a *agent) run(ctx context.Context) {
 	parts.Go(func() { a.watchMaintenance(ctx) })
 	parts.Go(func() { a.peers.run(ctx) })
 	parts.Go(func() { a.publish.run(ctx, a.name, a.serviceIDs()) })
+	named := map[string]*group{}
+	for _, g := range a.groups {
+		named[g.name] = g
+	}
+	parts.Go(func() {
+		a.parts.Consul.WatchGroups(ctx, slices.Sorted(maps.Keys(named)), func(name string, s failover.State) {
+			g := named[name]
+			g.tell(ctx, func() { g.take(s, 0) })
+		})
+	})
 	for _, g := range a.groups {
 		parts.Go(func() { g.run(ctx) })
-		parts.Go(func() {
-			a.parts.Consul.WatchGroup(ctx, g.name, func(s failover.State) { g.tell(ctx, func() { g.take(s, 0) }) })
-		})
 		parts.Go(func() { a.introduce(ctx, g) })
 	}
 	a.log.Info("agent started", "name", a.name, "version", a.version, "groups", len(a.groups), "nodes", len(a.cfg.Nodes))

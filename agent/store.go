@@ -14,7 +14,7 @@ type Consul interface {
 	// Run keeps the agent present in Consul until ctx ends.
 	Run(ctx context.Context, spec catalog.AgentSpec)
 	ReadRecords(ctx context.Context, groups []string) (map[string]catalog.VersionedRecord, error)
-	WatchGroup(ctx context.Context, group string, each func(failover.State))
+	WatchGroups(ctx context.Context, groups []string, each func(group string, s failover.State))
 	PutSettings(ctx context.Context, group string, s failover.Settings, index uint64) error
 	PutAgent(ctx context.Context, group string, a failover.AgentInfo) error
 	// Maintenance says which services of this machine are in maintenance mode, by id, "" being all, and why.

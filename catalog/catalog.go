@@ -61,6 +61,7 @@ type Catalog struct {
 	outage               outage
 	self                 *self
 	registry             *registry
+	parsed               parsed
 }
 
 // New prepares the connections to Consul; it makes none. Errors are mistakes in cfg or in the files it names,
@@ -77,6 +78,7 @@ func New(cfg Config) (*Catalog, error) {
 		outage:   outage{tell: cfg.OnOutage, log: log},
 		self:     newSelf(),
 		registry: newRegistry(),
+		parsed:   parsed{known: map[string]parsedRecord{}},
 	}
 	if c.prefix == "" {
 		c.prefix = DefaultPrefix

@@ -1,11 +1,13 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/consul/api"
 
@@ -50,12 +52,19 @@ func (c *Catalog) list(client *api.Client, q *api.QueryOptions, group string) (s
 	if meta.ResultsFilteredByACLs {
 		return s, nil, ErrFiltered
 	}
+	s, broken = c.state(group, pairs, meta.LastIndex)
+	return s, broken, nil
+}
+
+// state is a group as its entries have it; broken is about those without which it must not be acted on.
+func (c *Catalog) state(group string, pairs api.KVPairs, index uint64) (s failover.State, broken error) {
+	root := c.keys(group).root
 	s, errs := decode(root, pairs)
-	s.Index = meta.LastIndex
+	s.Index = index
 	for _, e := range errs {
 		c.log.Error("entry in Consul KV cannot be read", "error", e)
 	}
-	return s, fatal(root, errs), nil
+	return s, fatal(root, errs)
 }
 
 // ReadRecords reads the records of several groups consistently, in one request for each 128 of them. Every
@@ -101,13 +110,39 @@ func (c *Catalog) readRecords(ctx context.Context, client *api.Client, groups []
 			into[group] = VersionedRecord{}
 			continue
 		}
-		record, err := failover.ParseRecord(p.Value)
+		record, err := c.parsed.record(p)
 		if err != nil {
 			return failed(&KeyError{p.Key, err})
 		}
 		into[group] = VersionedRecord{record, p.ModifyIndex}
 	}
 	return nil
+}
+
+// parsed keeps the records that were read last: leases read the same ones several times a second.
+type parsed struct {
+	mu    sync.Mutex
+	known map[string]parsedRecord // by key
+}
+
+type parsedRecord struct {
+	value  []byte
+	record *failover.Record
+}
+
+// record is the record that an entry holds. It is shared, and not to be changed. What counts is the value: after a restored
+// snapshot another one may have the same index.
+func (p *parsed) record(kv *api.KVPair) (*failover.Record, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.known[kv.Key]; ok && bytes.Equal(known.value, kv.Value) {
+		return known.record, nil
+	}
+	r, err := failover.ParseRecord(kv.Value)
+	if err == nil {
+		p.known[kv.Key] = parsedRecord{kv.Value, r}
+	}
+	return r, err
 }
 
 // Groups names all groups that Consul KV has entries of.

@@ -14,7 +14,16 @@ import (
 )
 
 // A watch tells how things are, then each change, through a restart of Consul, and tells of the outage once.
-func TestWatchGroup(t *testing.T) {
+func TestWatchGroups(t *testing.T) {
+	t.Run("few", func(t *testing.T) { watchGroups(t, 1) })
+	t.Run("many", func(t *testing.T) { watchGroups(t, fewGroups+1) })
+}
+
+func watchGroups(t *testing.T, n int) {
+	groups := []string{"redis"}
+	for i := range n - 1 {
+		groups = append(groups, fmt.Sprintf("redis%d", i)) // a group's name may begin with another's
+	}
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	var mu sync.Mutex
 	var seen []failover.State
@@ -29,10 +38,12 @@ func TestWatchGroup(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		c.WatchGroup(ctx, "redis", func(state failover.State) {
+		c.WatchGroups(ctx, groups, func(group string, state failover.State) {
 			mu.Lock()
 			defer mu.Unlock()
-			seen = append(seen, state)
+			if group == "redis" {
+				seen = append(seen, state)
+			}
 		})
 	})
 	defer wg.Wait()

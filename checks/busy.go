@@ -58,9 +58,9 @@ func stateName(state byte) string {
 	return fmt.Sprintf("in state %q", state)
 }
 
-// PingEvery is how often a master is asked for a reply: four times in down_after, so that a lost or late
-// reply is not taken for silence. Never more often than every 10 ms, which every observer of a group can
-// afford; and at least once a second, so that a long down_after does not make what is shown old.
+// PingEvery is how often a master is asked for a reply: four times in down_after, so that a lost or late reply is not taken for
+// silence, and the veto of a busy master comes before the votes of others. Never more often than every 10 ms, which every
+// observer of a group can afford; and at least every 2 s, so that a long down_after does not make what is shown old.
 func PingEvery(downAfter time.Duration) time.Duration {
-	return min(max(downAfter/4, 10*time.Millisecond), time.Second)
+	return min(max(downAfter/4, 10*time.Millisecond), 2*time.Second)
 }

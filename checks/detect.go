@@ -56,7 +56,7 @@ type Verdict struct {
 }
 
 // staleAfter is the age at which an observation says nothing any more, in excess of down_after. A driver
-// repeats itself at least every second (PingEvery), so one that has been quiet for this long hangs.
+// repeats itself at least every 2 s (PingEvery), so one that has been quiet for this long hangs.
 const staleAfter = 10 * time.Second
 
 // JudgeMaster is the verdict of one observer; see "Detecting that a master is down" in the design. When there

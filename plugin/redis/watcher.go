@@ -57,14 +57,15 @@ type watcher struct {
 	info      *plugin.Info
 	lastReply time.Time
 	endedAt   time.Time // when the connection ended, while there is none
+	pushed    time.Time // when something was last
 
 	// current is the connection in use. While it is silent, second is tried beside it: after a cut, the
 	// first may take minutes to be retransmitted.
 	current, second *wire
 	dialling        bool
 	lastDial        time.Time
-	redials         int // since the last reply
-	infoTimer       *time.Timer
+	redials         int         // since the last reply
+	joining         *time.Timer // when INFO is read between two pings
 }
 
 // event is what other goroutines tell run: of a connection, or of an attempt to make one.
@@ -110,17 +111,25 @@ func (w *watcher) run(ctx context.Context) {
 		w.drop(&w.second)
 	}()
 	w.lastReply, w.endedAt = time.Now(), time.Now()
-	w.infoTimer = time.NewTimer(w.settings.InfoEvery)
+	w.joining = time.NewTimer(joiningInfoEvery)
 	w.observed()
 	w.dial(ctx)
 	ping := time.NewTicker(w.settings.PingEvery)
 	defer ping.Stop()
 	deadline := time.NewTimer(w.settings.SilentAfter) // for silence
 	defer deadline.Stop()
-	redial := time.NewTimer(minRedial) // for everything that is due while not all is well
+	redial := time.NewTimer(minRedial) // set by the loop, for everything that is due while not all is well
 	defer redial.Stop()
-	defer w.infoTimer.Stop()
-	for {
+	defer w.joining.Stop()
+	for set := false; ; {
+		switch {
+		case w.calm():
+			redial.Stop()
+			set = false
+		case !set:
+			redial.Reset(w.untilRedial())
+			set = true
+		}
 		deadline.Reset(time.Until(w.lastReply.Add(w.settings.SilentAfter)))
 		if w.link == plugin.LinkSilent || w.link == plugin.LinkGone {
 			deadline.Stop()
@@ -136,17 +145,16 @@ func (w *watcher) run(ctx context.Context) {
 			} else {
 				w.answered(e)
 			}
-			redial.Reset(w.untilRedial())
+			set = false
 		case now := <-ping.C:
 			w.pingDue(now)
 		case <-deadline.C:
 			w.silenceDue()
 		case <-redial.C:
 			w.redialDue(ctx)
-			redial.Reset(w.untilRedial())
-		case <-w.infoTimer.C:
+			set = false
+		case <-w.joining.C:
 			w.askInfo()
-			w.infoTimer.Reset(w.infoEvery())
 		case <-w.poke:
 			w.askInfo()
 		}
@@ -159,6 +167,7 @@ func (w *watcher) observed() {
 		Server: w.settings.Name, Link: w.link, Cause: w.cause, Latency: w.latency, Info: w.info,
 		SilentFor: time.Since(w.lastReply),
 	}
+	w.pushed = time.Now()
 	w.push(o)
 }
 
@@ -186,11 +195,17 @@ func (w *watcher) pingDue(now time.Time) {
 		}
 		return
 	}
-	if !w.current.pingOutstanding {
-		w.current.ping()
+	if c := w.current; len(c.pending) == 0 {
+		// INFO does for a PING.
+		if !w.settings.Remote && now.Sub(c.infoSent) >= w.settings.InfoEvery-w.settings.PingEvery/2 {
+			c.askInfo()
+		} else {
+			c.ping()
+		}
 		return
 	}
-	if late := now.Sub(w.current.pingSent); late >= w.settings.PingEvery && w.link != plugin.LinkSilent {
+	// What was asked at the tick before is as old as a tick, or a little less.
+	if late := now.Sub(w.current.since); late >= w.settings.PingEvery/2 && w.link != plugin.LinkSilent {
 		w.become(w.silentOr(plugin.LinkWaiting), "no reply to PING yet")
 	} else if w.link == plugin.LinkSilent {
 		w.observed()
@@ -200,7 +215,7 @@ func (w *watcher) pingDue(now time.Time) {
 func (w *watcher) silenceDue() {
 	if late := time.Since(w.lastReply) - w.settings.SilentAfter; late > suspended {
 		w.lastReply = time.Now().Add(w.settings.PingEvery - w.settings.SilentAfter)
-		if w.current != nil && !w.current.pingOutstanding {
+		if w.current != nil && len(w.current.pending) == 0 {
 			w.current.ping()
 		}
 		return
@@ -210,6 +225,11 @@ func (w *watcher) silenceDue() {
 		cause += ": " + w.cause
 	}
 	w.become(plugin.LinkSilent, cause)
+}
+
+// calm tells that redialDue has nothing to do.
+func (w *watcher) calm() bool {
+	return w.link == plugin.LinkUp && w.current != nil && w.current.heard && w.second == nil
 }
 
 // untilRedial is when redialDue has something to do.
@@ -228,7 +248,7 @@ func (w *watcher) redialDue(ctx context.Context) {
 	switch over := time.Since(w.endedAt) >= quiet; {
 	case w.current == nil && w.link == plugin.LinkUp && over && w.lastReply.Before(w.endedAt):
 		w.become(w.silentOr(plugin.LinkWaiting), w.lostCause())
-	case w.current != nil && w.link == plugin.LinkGone && time.Since(w.current.pingSent) >= quiet:
+	case w.current != nil && w.link == plugin.LinkGone && time.Since(w.current.since) >= quiet:
 		w.become(w.silentOr(plugin.LinkWaiting), "connected, but no reply to PING yet")
 	}
 	if w.second != nil && time.Since(w.lastDial) > secondWindow {
@@ -360,9 +380,8 @@ func (w *watcher) askInfo() {
 	}
 }
 
-func (w *watcher) infoEvery() time.Duration {
-	if i := w.info; i != nil && (i.Loading || !i.Open && !i.Frozen && !i.LinkUp) {
-		return min(joiningInfoEvery, w.settings.InfoEvery)
-	}
-	return w.settings.InfoEvery
+// joins tells whether somebody waits for what INFO says next: the server loads, or its link to its master is not up.
+func (w *watcher) joins() bool {
+	i := w.info
+	return i != nil && (i.Loading || !i.Open && !i.Frozen && !i.LinkUp)
 }

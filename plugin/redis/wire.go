@@ -14,6 +14,13 @@ var (
 	readOnly     = command{"CONFIG", "GET", "replica-read-only"}
 )
 
+const (
+	// readOnlyEvery is how often replica-read-only is looked at, which only a hand at the server changes.
+	readOnlyEvery = 10 * time.Second
+	// repeatEvery is how often an observation is pushed that says nothing new.
+	repeatEvery = 900 * time.Millisecond
+)
+
 // asked is what the next reply on a wire is to.
 type asked int
 
@@ -32,14 +39,13 @@ type wire struct {
 
 	heard   bool // any reply
 	pending []asked
-
-	pingOutstanding bool
-	pingSent        time.Time
+	since   time.Time // when the oldest of what is pending was asked, or came to be the oldest
 
 	infoOutstanding, infoAgain bool
+	infoSent, readOnlySent     time.Time
+	replicaReadOnly            string
 	infoCommand                command
 	infoOrders                 int64 // server.orders when INFO was asked
-	infoReply                  reply
 
 	authFailed, pingFailed, infoFailed string
 }
@@ -75,6 +81,9 @@ func (c *wire) read(ctx context.Context, events chan<- event) {
 // send asks something. An error needs no care: the reader sees the end of the connection as well. A server that
 // reads nothing would make the write wait for ever, hence the deadline.
 func (c *wire) send(what []asked, commands ...command) {
+	if len(c.pending) == 0 {
+		c.since = time.Now()
+	}
 	c.pending = append(c.pending, what...)
 	_ = c.conn.SetWriteDeadline(time.Now().Add(dialTimeout))
 	if err := c.conn.send(commands...); err != nil {
@@ -82,10 +91,7 @@ func (c *wire) send(what []asked, commands ...command) {
 	}
 }
 
-func (c *wire) ping() {
-	c.pingOutstanding, c.pingSent = true, time.Now()
-	c.send([]asked{askedPing}, command{"PING"})
-}
+func (c *wire) ping() { c.send([]asked{askedPing}, command{"PING"}) }
 
 // askInfo reads INFO. When that is under way already it is read once more afterwards if an order came between.
 func (c *wire) askInfo() {
@@ -93,8 +99,14 @@ func (c *wire) askInfo() {
 		c.infoAgain = true
 		return
 	}
-	c.infoOutstanding, c.infoOrders = true, c.w.orders()
-	c.send([]asked{askedInfo, askedReadOnly}, c.infoCommand, readOnly)
+	now := time.Now()
+	c.infoOutstanding, c.infoOrders, c.infoSent = true, c.w.orders(), now
+	if now.Sub(c.readOnlySent) < readOnlyEvery {
+		c.send([]asked{askedInfo}, c.infoCommand)
+		return
+	}
+	c.readOnlySent = now
+	c.send([]asked{askedReadOnly, askedInfo}, readOnly, c.infoCommand)
 }
 
 // take takes a reply and says whether something is to be pushed.
@@ -104,31 +116,35 @@ func (c *wire) take(w *watcher, e event) bool {
 		c.pingFailed = e.reply.failed
 		return true
 	}
-	what := c.pending[0]
-	c.pending = c.pending[1:]
+	what, since := c.pending[0], c.since
+	c.pending, c.since = c.pending[1:], e.at
 	switch what {
 	case askedAuth:
 		c.authFailed = w.dialer.withoutSecrets(e.reply.failed)
 		return false
 	case askedPing:
-		c.pingOutstanding = false
+		said := c.pingFailed != e.reply.failed || e.at.Sub(w.pushed) >= repeatEvery
 		c.pingFailed = e.reply.failed
-		w.latency = e.at.Sub(c.pingSent)
-		return true
-	case askedInfo:
-		c.infoReply = e.reply
+		w.latency = e.at.Sub(since)
+		return said
+	case askedReadOnly:
+		c.replicaReadOnly = e.reply.pairs()["replica-read-only"]
 		return false
 	}
 	c.infoOutstanding = false
-	defer func() { w.infoTimer.Reset(w.infoEvery()) }()
-	return c.takeInfo(w, e.reply)
+	w.latency = e.at.Sub(c.infoSent)
+	said := c.takeInfo(w, e.reply)
+	if w.joins() {
+		w.joining.Reset(joiningInfoEvery)
+	}
+	return said
 }
 
-// takeInfo takes INFO, whose last part has come.
-func (c *wire) takeInfo(w *watcher, setting reply) bool {
+// takeInfo takes a reply to INFO.
+func (c *wire) takeInfo(w *watcher, info reply) bool {
 	again := c.infoAgain
 	c.infoAgain = false
-	failed := c.infoReply.failed
+	failed := info.failed
 	switch {
 	case strings.HasPrefix(failed, "ERR") && len(c.infoCommand) > 1:
 		c.infoCommand = infoPlain
@@ -149,7 +165,7 @@ func (c *wire) takeInfo(w *watcher, setting reply) bool {
 		c.askInfo()
 	}
 	c.infoFailed = ""
-	w.info = parseFields(c.infoReply.text).info(setting.pairs()["replica-read-only"])
+	w.info = parseFields(info.text).info(c.replicaReadOnly)
 	return true
 }
 

@@ -92,9 +92,9 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// WatchGroup implements agent.Consul. Each change is told after a while, several at once as one; now and then the answer
-// is an old one.
-func (c *consulClient) WatchGroup(ctx context.Context, _ string, each func(failover.State)) {
+// WatchGroups implements agent.Consul; there is one group. Each change is told after a while, several at once as one; now
+// and then the answer is an old one.
+func (c *consulClient) WatchGroups(ctx context.Context, groups []string, each func(string, failover.State)) {
 	m, w := c.l.m, c.l.m.w
 	var last uint64
 	first := true
@@ -130,7 +130,7 @@ func (c *consulClient) WatchGroup(ctx context.Context, _ string, each func(failo
 		c.l.wait()
 		c.leased(s.Record, s.RecordIndex, 0)
 		first, last = false, s.Index
-		each(s)
+		each(groups[0], s)
 	}
 }
 

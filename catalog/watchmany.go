@@ -1,0 +1,79 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+// fewGroups is how many groups are watched by a query for each. A query occupies a connection while it waits, and Consul
+// lets one machine have 200 (limits.http_max_conns_per_client); one query for all groups is answered with the entries
+// of all whenever one changes.
+const fewGroups = 8
+
+// WatchGroups is WatchGroup for several groups. States of one group come one after the other.
+func (c *Catalog) WatchGroups(ctx context.Context, groups []string, each func(group string, s failover.State)) {
+	if len(groups) > fewGroups {
+		c.watchMany(ctx, groups, each)
+		return
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, group := range groups {
+		all.Go(func() { c.WatchGroup(ctx, group, func(s failover.State) { each(group, s) }) })
+	}
+}
+
+// watchMany watches the whole prefix, and delivers the groups whose entries have changed.
+func (c *Catalog) watchMany(ctx context.Context, groups []string, each func(group string, s failover.State)) {
+	seed, known := maphash.MakeSeed(), map[string]uint64{} // by group, what was last delivered
+	var last uint64
+	c.watch(ctx, func(client *api.Client, q *api.QueryOptions) (uint64, func(), error) {
+		pairs, meta, err := client.KV().List(c.prefix, q)
+		if err == nil && meta.ResultsFilteredByACLs {
+			err = ErrFiltered
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		byGroup := map[string]api.KVPairs{}
+		for _, p := range pairs {
+			group, _, _ := strings.Cut(strings.TrimPrefix(p.Key, c.prefix), "/")
+			byGroup[group] = append(byGroup[group], p)
+		}
+		return meta.LastIndex, func() {
+			if meta.LastIndex < last {
+				clear(known) // Consul was restored: all have another index
+			}
+			last = meta.LastIndex
+			for _, group := range groups {
+				print := fingerprint(seed, byGroup[group])
+				if before, told := known[group]; told && before == print {
+					continue
+				}
+				known[group] = print
+				if s, broken := c.state(group, byGroup[group], meta.LastIndex); broken == nil {
+					each(group, s)
+				}
+			}
+		}, nil
+	})
+}
+
+// fingerprint changes when an entry is written, added, removed, locked or released. Indexes alone would not do: after a
+// restored snapshot they come again.
+func fingerprint(seed maphash.Seed, pairs api.KVPairs) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, p := range pairs {
+		fmt.Fprintln(&h, p.Key, p.ModifyIndex, p.Session, len(p.Value))
+		_, _ = h.Write(p.Value)
+	}
+	return h.Sum64()
+}
