@@ -17,10 +17,10 @@ func reportOf(v *View, n *Local) Report {
 	switch {
 	case n.Dead:
 		rep.State = StateDead
+	case n.Busy && n.MaybeOpen: // also when it has told nothing of itself on a connection that was made since
+		rep.State = StateBusy
 	case !n.Known:
 		rep.State = StateUnknown
-	case n.Busy && n.State == StateOpen:
-		rep.State = StateBusy
 	case r != nil && n.State == StateOpen && (r.Master != n.Name || r.RunID != n.RunID):
 		rep.State = StateStray
 	case r != nil && (n.State == StateFollowing || n.State == StateSyncing) && n.Master != r.Address:
