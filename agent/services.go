@@ -126,8 +126,7 @@ func (g *group) claimTag(ctx context.Context) {
 	g.do(ctx, "tag", func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
-		holders, err := g.store.TagHolders(ctx, g.names.node, tagMaster)
-		others := slices.DeleteFunc(holders, func(id string) bool { return id == own })
+		others, err := g.store.ClaimTag(ctx, g.names.node, tagMaster, own)
 		why := ""
 		switch {
 		case err != nil:

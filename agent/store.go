@@ -49,8 +49,9 @@ type store interface {
 	PutReport(ctx context.Context, group string, r failover.Report) error
 	PutOrder(ctx context.Context, group string, o failover.Order) error
 	DeleteOrder(ctx context.Context, group string, index uint64) error
-	// TagHolders names the services (by id) of that name that pass and have the tag.
-	TagHolders(ctx context.Context, service, tag string) ([]string, error)
+	// ClaimTag names the services (by id) of that name, besides own, that pass and have the tag, and takes it off those whose
+	// machine is away.
+	ClaimTag(ctx context.Context, service, tag, own string) ([]string, error)
 	PutRescued(ctx context.Context, group string, epoch uint64, r failover.Rescued) error
 	PutHistory(ctx context.Context, group string, h failover.History) error
 }

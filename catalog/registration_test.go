@@ -190,7 +190,7 @@ func TestOwned(t *testing.T) {
 }
 
 // Whoever DNS would name as master holds the tag: passing and warning, but not critical.
-func TestTagHolders(t *testing.T) {
+func TestClaimTag(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	c, _ := running(t, s, "a")
 	for node, status := range map[string]string{"a": api.HealthPassing, "b": api.HealthWarning, "c": api.HealthCritical} {
@@ -204,11 +204,32 @@ func TestTagHolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		ids, err := c.TagHolders(t.Context(), "redis", "master")
+		ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-e")
 		slices.Sort(ids)
 		if err == nil && !slices.Equal(ids, []string{"redis-a", "redis-b"}) {
 			err = fmt.Errorf("holders are %v, want redis-a and redis-b", ids)
 		}
 		return err
 	})
+	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a"); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
+		t.Errorf("besides redis-a the holders are %v, %v; want redis-b", ids, err)
+	}
+	if _, err := s.Client().Catalog().Register(&api.CatalogRegistration{Node: "away", Address: "127.0.0.1",
+		Service: &api.AgentService{ID: "redis-z", Service: "redis", Tags: []string{"blue", "master"}},
+		Checks:  api.HealthChecks{{CheckID: "serfHealth", Status: api.HealthCritical}, {CheckID: "z", ServiceID: "redis-z", Status: api.HealthPassing}},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a"); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
+		t.Errorf("with a machine that is away the holders are %v, %v; want redis-b", ids, err)
+	}
+	found, _, err := s.Client().Health().Service("redis", "", false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range found {
+		if want := []string{"blue"}; e.Service.ID == "redis-z" && !slices.Equal(e.Service.Tags, want) {
+			t.Errorf("the tags of the entry whose machine is away are %v, want %v", e.Service.Tags, want)
+		}
+	}
 }

@@ -93,28 +93,6 @@ func (c *Catalog) ownServices(ctx context.Context) (services map[string]*api.Age
 	return services, err
 }
 
-// TagHolders names, by service id, those instances of a service in the whole catalog that have a tag and are
-// not critical: the ones that DNS would answer with.
-func (c *Catalog) TagHolders(ctx context.Context, service, tag string) ([]string, error) {
-	var entries []*api.ServiceEntry
-	err := c.read(ctx, fmt.Sprintf("find %s with tag %s", service, tag), func(ctx context.Context, client *api.Client) error {
-		found, meta, err := client.Health().Service(service, tag, false, queryOptions(ctx, true))
-		if err == nil && meta.ResultsFilteredByACLs {
-			err = ErrFiltered
-		}
-		entries = found
-		return err
-	})
-	var ids []string
-	for _, e := range entries {
-		switch e.Checks.AggregatedStatus() {
-		case api.HealthPassing, api.HealthWarning:
-			ids = append(ids, e.Service.ID)
-		}
-	}
-	return ids, err
-}
-
 // deregister removes a service from the local Consul agent. It is no error if it is not there.
 func (c *Catalog) deregister(ctx context.Context, id string) error {
 	return c.local(ctx, "deregister service "+id, callTimeout, func(ctx context.Context, a *api.Agent) error {

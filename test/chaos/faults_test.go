@@ -21,6 +21,9 @@ var faults = []fault{
 	{"a script without end", func(c *chaos, i int) (func() error, error) {
 		return func() error { return c.h.EndScript(i) }, c.h.StuckScript(i, c.r.IntN(2) == 0)
 	}},
+	{"disk full", func(c *chaos, i int) (func() error, error) {
+		return func() error { return c.h.FreeDisk(i) }, c.h.FillDisk(i)
+	}},
 	{"host cut off", func(c *chaos, i int) (func() error, error) {
 		return func() error { return c.h.Network.HealHost(i) }, c.h.Network.Cut(i)
 	}},
@@ -44,13 +47,13 @@ var faults = []fault{
 		if err != nil {
 			return nil, err
 		}
-		return func() error { return c.h.StartConsul(leader) }, c.h.StopConsul(leader)
+		return func() error { return c.startConsul(leader) }, c.h.StopConsul(leader)
 	}},
 	{"Consul server killed", func(c *chaos, i int) (func() error, error) {
-		return func() error { return c.h.StartConsul(i) }, c.h.StopConsul(i)
+		return func() error { return c.startConsul(i) }, c.h.StopConsul(i)
 	}},
 	{"all of Consul killed", func(c *chaos, i int) (func() error, error) {
-		return func() error { return c.h.StartConsul(0, 1, 2) }, c.h.StopConsul(0, 1, 2)
+		return func() error { return c.startConsul(0, 1, 2) }, c.h.StopConsul(0, 1, 2)
 	}},
 	{"switchover ordered", func(c *chaos, i int) (func() error, error) {
 		return nil, c.h.Order(context.Background(), failover.Order{Kind: failover.OrderSwitchover})
@@ -71,9 +74,8 @@ func (c *chaos) mendAll() {
 	for i := range c.h.Redises() {
 		_ = c.h.Redis(i).Cont()
 		_ = c.h.EndScript(i)
-		if !c.h.Consul(i).Running() {
-			_ = c.h.Consul(i).Start()
-		}
+		_ = c.h.FreeDisk(i)
+		_ = c.startConsul(i)
 		if !c.h.Agent(i).Running() {
 			_ = c.h.Agent(i).Start()
 		}

@@ -168,6 +168,13 @@ func TestMachineDies(t *testing.T) {
 	if after.Record.Master == old.Node {
 		t.Fatalf("%s is dead and is master", old.Node)
 	}
+	eventually(t, "the tag master is the new master's, and nobody's who may come back with it", func(ctx context.Context) error {
+		entries, _, err := agentOf(s, master(s, after)).Beside.Client.Health().Service("redis", "master", false, nil)
+		if err == nil && (len(entries) != 1 || entries[0].Service.Meta["node"] != after.Record.Master) {
+			err = fmt.Errorf("%d have it", len(entries))
+		}
+		return err
+	})
 	must(t, agent.Beside.Start())
 	must(t, old.Start())
 	must(t, agent.Start())
