@@ -260,7 +260,7 @@ func (w *world) loseDriver(m *machine) {
 }
 
 func (w *world) crashMachine(m *machine) {
-	if m.crashed || m.still != nil || m.server != nil && m.server.config != plugin.FrozenAddress {
+	if m.crashed || m.late || m.still != nil || m.server != nil && m.server.config != plugin.FrozenAddress {
 		return
 	}
 	w.note("FAULT", "%s loses power", m.name)

@@ -177,7 +177,7 @@ func (w *world) until(limit time.Duration) error {
 		w.mu.Lock()
 		err = w.whole()
 		for _, s := range w.servers { // a supervisor starts what an agent has ended
-			if !s.alive && w.rnd.IntN(10) == 0 {
+			if !s.alive && !s.m.late && w.rnd.IntN(10) == 0 {
 				s.boot()
 			}
 		}

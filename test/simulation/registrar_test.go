@@ -178,7 +178,9 @@ func (c *consulClient) Maintenance(context.Context) (found map[string]string, er
 // PeerKey implements agent.Consul.
 func (c *consulClient) PeerKey(context.Context) ([]byte, error) { return make([]byte, 32), nil }
 
-// TagHolders implements agent.Consul.
-func (c *consulClient) TagHolders(ctx context.Context, service, tag string) ([]string, error) {
-	return ask(ctx, c.l, "tag", false, func() ([]string, error) { return c.l.m.w.holders(service, tag), nil })
+// ClaimTag implements agent.Consul.
+func (c *consulClient) ClaimTag(ctx context.Context, service, tag, own string) ([]string, error) {
+	return ask(ctx, c.l, "tag", false, func() ([]string, error) {
+		return slices.DeleteFunc(c.l.m.w.holders(service, tag), func(id string) bool { return id == own }), nil
+	})
 }

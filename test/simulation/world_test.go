@@ -179,7 +179,7 @@ func (l *life) clock() time.Duration {
 
 // start starts the machine's agent, where there is one. The caller holds the lock.
 func (m *machine) start() {
-	if m.cfg == nil || m.life != nil || m.crashed {
+	if m.cfg == nil || m.life != nil || m.crashed || m.late {
 		return
 	}
 	m.lives++
