@@ -461,7 +461,9 @@ func (w *world) mend() {
 		clear(m.deaf)
 		if m.server != nil {
 			m.server.busy = min(m.server.busy, w.now())
-			m.server.boot()
+			if !m.late {
+				m.server.boot()
+			}
 		}
 		m.start()
 	}

@@ -23,7 +23,7 @@ var judged = struct {
 	rescue     bool // G7, the part that data which survive are kept
 	only       bool // G8, the part that a dead agent or driver alone moves nothing
 	outage     bool // G9
-}{tag: false, alone: true, durability: true, switchover: true, lease: true, wiping: true, rescue: true, only: true, outage: true}
+}{tag: true, alone: true, durability: true, switchover: true, lease: true, wiping: true, rescue: true, only: true, outage: true}
 
 // watchdog remembers what it takes to tell that something happened that must never happen. It is called under the
 // world's lock.
@@ -243,9 +243,24 @@ func (d *watchdog) handsOver(w *world, s failover.State, r *failover.Record) {
 
 // lookAtTags is done whenever Consul's catalog has changed.
 func (d *watchdog) lookAtTags(w *world) {
-	if ids := w.holders(group, "master"); judged.tag && len(ids) > 1 {
+	if !judged.tag {
+		return
+	}
+	if ids := slices.DeleteFunc(w.holders(group, "master"), w.unattended); len(ids) > 1 {
 		w.fail("G1: %s have the tag master and pass", strings.Join(ids, " and "))
 	}
+}
+
+// unattended tells whether nobody is there who could correct what a machine's Consul agent says of a service: that is assumed.
+func (w *world) unattended(id string) bool {
+	for _, m := range w.machines {
+		if m.local.services[id] != nil {
+			l, now := m.life, w.now()
+			return m.still != nil || m.resumed > 0 && now < m.resumed+resumeGrace || l == nil || l.still != nil ||
+				now < l.began+agentGrace || l.resumed > 0 && now < l.resumed+resumeGrace
+		}
+	}
+	return false
 }
 
 func (w *world) serverOf(node string) *server {

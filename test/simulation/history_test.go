@@ -145,7 +145,7 @@ func (w *world) first() {
 		}
 		if s.m.late {
 			s.config = plugin.FrozenAddress
-			w.later(2*time.Second+upTo(w.rnd, 20*time.Second), func() { s.m.late = false; s.boot(); s.m.start() })
+			s.m.comes = w.now() + 2*time.Second + upTo(w.rnd, 20*time.Second)
 			continue
 		}
 		s.boot()
@@ -205,6 +205,14 @@ func (w *world) tick() bool {
 			i = 0
 		} else {
 			i++
+		}
+	}
+	for _, m := range w.machines {
+		// Not before the group has been started, which would be without the data of one that is away.
+		if m.late && now >= m.comes && w.consul.state.Record != nil {
+			m.late = false
+			m.server.boot()
+			m.start()
 		}
 	}
 	if w.faulty && now >= w.nextFault {

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -57,7 +58,7 @@ func (c *localConsul) sync() {
 		}
 		known := map[string]registration{}
 		for id, s := range c.services {
-			known[id] = registration{s.name, s.tags, s.checks}
+			known[id] = registration{s.name, s.tags, maps.Clone(s.checks)}
 		}
 		c.known = known
 		w.watchdog.lookAtTags(w)
@@ -181,6 +182,14 @@ func (c *consulClient) PeerKey(context.Context) ([]byte, error) { return make([]
 // ClaimTag implements agent.Consul.
 func (c *consulClient) ClaimTag(ctx context.Context, service, tag, own string) ([]string, error) {
 	return ask(ctx, c.l, "tag", false, func() ([]string, error) {
+		for _, m := range c.l.m.w.machines {
+			for id, r := range m.local.known {
+				if !m.local.serf && id != own && r.name == service {
+					r.tags = slices.DeleteFunc(slices.Clone(r.tags), func(t string) bool { return t == tag })
+					m.local.known[id] = r
+				}
+			}
+		}
 		return slices.DeleteFunc(c.l.m.w.holders(service, tag), func(id string) bool { return id == own }), nil
 	})
 }

@@ -78,7 +78,8 @@ type machine struct {
 	handsOver      uint64                   // the attempt in which its server hands over
 	promises       map[string]time.Duration // when the newest promise was asked for that an agent gave this one
 	maintenance    string
-	late           bool // it joins later
+	late           bool // it joins later, when it comes
+	comes          time.Duration
 	local          localConsul
 	dice           map[string]*rand.Rand
 }
