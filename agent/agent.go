@@ -201,8 +201,12 @@ func (a *agent) observe(ctx context.Context, d plugin.Driver) {
 func (g *group) observe(o plugin.Observation) {
 	if n := g.nodes[o.Server]; n != nil {
 		n.observe(o, g.now())
-		if err := g.servers.put(n.name, n.keep()); err != nil {
-			g.log.Warn("cannot keep which process the server is", "node", n.name, "error", err)
+		if g.servers.put(n.name, n.keep()) {
+			go func() {
+				if err := g.servers.write(); err != nil {
+					g.log.Warn("cannot keep which process the server is", "node", n.name, "error", err)
+				}
+			}()
 		}
 		return
 	}

@@ -127,15 +127,21 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(),
 }
 
 func (g *group) persist(ctx context.Context, n *node, run string) (func(), error) {
+	if err := g.ownMinReplicas(ctx, n, run); err != nil {
+		return nil, err
+	}
 	err := n.drv.Persist(ctx, n.name)
 	if errors.Is(err, plugin.ErrConfigNotWritable) {
-		return func() { n.persistFailed, n.persistRun = err.Error(), run }, nil
+		return func() {
+			g.log.Warn("the server's configuration file cannot be written", "node", n.name, "run", run, "error", err)
+			n.persistFailed, n.persistRun = err.Error(), run
+		}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	// Its replication id may be a new one now.
-	return func() { n.persistedRun = run }, nil
+	return func() { n.persistedRun, n.boundRun = run, "" }, nil
 }
 
 func (g *group) pause(ctx context.Context, n *node, a failover.Pause) (func(), error) {
@@ -174,6 +180,7 @@ func (g *group) kill(ctx context.Context, key string, a failover.Kill) {
 		defer cancel()
 		if err := p.Kill(ctx); err != nil {
 			g.log.Error("cannot kill the server", "node", a.Node, "error", err)
+			pauseAfterError(ctx)
 			return nil
 		}
 		return func() { n.dead = n.proc == p }
@@ -257,10 +264,13 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		index, err := g.store.Commit(ctx, g.name, a.Record, a.Index, g.entry(a.Record))
 		return func() {
 			g.committed(a.Record, index)
-			// That the compare-and-set went through says what a consistent read would say.
-			g.takeLease(failover.Lease{Begun: begun, Record: a.Record, Index: index})
-			// A read that was sent before this was known may have come before the commit.
-			g.leaseRead = g.now()
+			// That the compare-and-set went through says what a consistent read would say, unless one that was slow to arrive
+			// has said more already.
+			if index > v.Lease.Index {
+				g.takeLease(failover.Lease{Begun: begun, Record: a.Record, Index: index})
+				// A read that was sent before this was known may have come before the commit.
+				g.leaseRead = g.now()
+			}
 			g.change = &change{history: a.History, committed: g.now()}
 		}, err
 	case failover.Amend:

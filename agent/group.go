@@ -52,12 +52,14 @@ type group struct {
 	tagWaits string
 	// leaseRead is since when no older consistent read counts.
 	leaseRead time.Duration
-	// stateIndex is the X-Consul-Index of the newest state; older answers are dropped.
+	// stateIndex is the X-Consul-Index of the newest state, stateAt when it was told; older answers are dropped.
 	stateIndex uint64
+	stateAt    time.Duration
 	running    map[string]bool
-	// said is what was last logged of where the group stands; troubled tells that something is waited for.
-	said     string
-	troubled bool
+	// said is what was last logged of where the group stands, standing is the same for the agent's check; troubled tells that
+	// something is waited for.
+	said, standing string
+	troubled       bool
 	// change is the change of master that this agent committed, until its history is complete.
 	change *change
 	complain
@@ -165,6 +167,10 @@ func (g *group) judge() time.Duration {
 		return wake
 	}
 	own, mine := g.nodes[r.Master]
+	if mine && own.seen.Link != plugin.LinkUp {
+		// The veto is due when half of down_after has passed, and not at the next observation.
+		wake = min(wake, max(v.Now+time.Millisecond, own.at-own.seen.SilentFor+time.Duration(g.settings().DownAfter)/2))
+	}
 	if mine && own.seen.Link == plugin.LinkGone && !own.dead {
 		wake = v.Now + time.Millisecond // the kernel closes a process's connections before it ends it
 	}
@@ -244,7 +250,7 @@ type reported struct {
 
 // busy fills in the veto of the master's own agent: the server runs, it is only not answering.
 func (g *group) busy(n *node, s failover.Settings, j *failover.Judgement) bool {
-	silent := n.seen.SilentFor
+	silent := n.seen.SilentFor + g.view.Now - n.at
 	if n.seen.Link == plugin.LinkUp || n.dead || silent > time.Duration(s.BusyAfter) {
 		return false
 	}
@@ -265,11 +271,15 @@ func (g *group) settings() failover.Settings {
 }
 
 // take takes in what a read of the group's state answered. begun is when a consistent read was sent, or 0.
+//
+// Indexes alone do not order what was read of the group and what of all groups together, which has the highest of all of them:
+// a consistent read that began after the newest was told is newer, whatever its index, if it has no older record.
 func (g *group) take(s failover.State, begun time.Duration) {
-	if s.Index < g.stateIndex && failover.Kept(failover.IndexOrder) {
+	newer := begun > g.stateAt && s.RecordIndex >= g.view.State.RecordIndex
+	if s.Index < g.stateIndex && !newer && failover.Kept(failover.IndexOrder) {
 		return
 	}
-	g.stateIndex = s.Index
+	g.noteIndex(s.Index)
 	g.view.State, g.view.Read = s, true
 	g.view.StateBegun = max(g.view.StateBegun, begun)
 	g.noteEpoch()
@@ -296,7 +306,7 @@ func (g *group) takeLease(l failover.Lease) {
 	if l.Index > v.State.RecordIndex {
 		v.State.Record, v.State.RecordIndex = l.Record, l.Index
 		// An older answer to the watch must not bring the record before it back.
-		g.stateIndex = max(g.stateIndex, l.Index)
+		g.noteIndex(l.Index)
 		g.noteEpoch()
 	}
 }
@@ -312,6 +322,12 @@ func (g *group) wentBack(l failover.Lease) {
 	v.State.Record, v.State.RecordIndex = l.Record, l.Index
 	v.Lease.Index = l.Index // said once
 	g.stateIndex = 0
+}
+
+func (g *group) noteIndex(index uint64) {
+	if index >= g.stateIndex {
+		g.stateIndex, g.stateAt = index, g.now()
+	}
 }
 
 func (g *group) noteEpoch() {
@@ -336,7 +352,7 @@ func (g *group) committed(r *failover.Record, index uint64) {
 		return
 	}
 	g.view.State.Record, g.view.State.RecordIndex = r, index
-	g.stateIndex = max(g.stateIndex, index)
+	g.noteIndex(index)
 	g.noteEpoch()
 }
 
@@ -351,6 +367,7 @@ func (g *group) say(d failover.Decision) {
 	if len(waits) > 0 {
 		line += ": " + strings.Join(waits, "; ")
 	}
+	g.standing = standingLine(g.view.Summary(), waits)
 	g.troubled = len(waits) > 0
 	if line != g.said {
 		g.said = line
@@ -430,7 +447,7 @@ func (g *group) watchMaster(ctx context.Context) {
 	want := plugin.Server{}
 	if r != nil && g.nodes[r.Master] == nil {
 		want = plugin.Server{Name: g.watchName(), Address: r.Address, Remote: true,
-			PingEvery: checks.PingEvery(down), SilentAfter: down}
+			PingEvery: checks.WatchEvery(down), SilentAfter: down}
 	}
 	if want == g.watched || g.running["watch"] {
 		return

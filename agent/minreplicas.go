@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
@@ -24,11 +25,14 @@ func (g *group) keepMinReplicas(ctx context.Context, n *node) {
 	g.do(ctx, "min replicas "+n.name, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 		defer cancel()
-		err := g.setMinReplicas(ctx, n, kept.MinReplicas)
+		err := g.setMinReplicas(ctx, n, run, kept.MinReplicas)
 		if err != nil {
 			g.complain.warn(g.log, "cannot set min-replicas-to-write", "node", n.name, "error", err)
 			if !errors.Is(err, plugin.ErrUnsupported) {
-				pauseAfterError(ctx)
+				select { // nobody waits for it
+				case <-ctx.Done():
+				case <-time.After(tick):
+				}
 				return nil
 			}
 		}
@@ -37,23 +41,32 @@ func (g *group) keepMinReplicas(ctx context.Context, n *node) {
 }
 
 // setMinReplicas sets what the configuration says, or own. The server's own value is kept before it is changed.
-func (g *group) setMinReplicas(ctx context.Context, n *node, own *int) error {
+func (g *group) setMinReplicas(ctx context.Context, n *node, run string, own *int) error {
 	if n.minReplicas == 0 {
 		if err := n.drv.SetMinReplicas(ctx, n.name, *own); err != nil {
 			return err
 		}
 		g.log.Info("min-replicas-to-write is the server's own again", "node", n.name, "replicas", *own)
-		return g.servers.keepMinReplicas(n.name, nil)
+		return g.servers.keepMinReplicas(n.name, run, nil)
 	}
 	if own == nil {
 		was, err := n.drv.MinReplicas(ctx, n.name)
 		if err != nil {
 			return err
 		}
-		if err := g.servers.keepMinReplicas(n.name, &was); err != nil {
+		if err := g.servers.keepMinReplicas(n.name, run, &was); err != nil {
 			return fmt.Errorf("keep the server's own value: %w", err)
 		}
 		g.log.Info("set min-replicas-to-write", "node", n.name, "replicas", n.minReplicas, "own", was)
 	}
 	return n.drv.SetMinReplicas(ctx, n.name, n.minReplicas)
+}
+
+// ownMinReplicas gives a server its own value back for the moment in which its configuration file is written.
+func (g *group) ownMinReplicas(ctx context.Context, n *node, run string) error {
+	kept := g.servers.get(n.name)
+	if kept.RunID != run || kept.MinReplicas == nil {
+		return nil
+	}
+	return n.drv.SetMinReplicas(ctx, n.name, *kept.MinReplicas)
 }

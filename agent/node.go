@@ -32,6 +32,8 @@ type node struct {
 	// info is the last that was known of the run, kept when the connection ends.
 	info plugin.Info
 	proc Process // nil while it is not known
+	// forbidden is why the agent's user may not end the process; nil when it may.
+	forbidden error
 	// started is when the run was, since the machine's boot.
 	started time.Duration
 	find    func(pid int, ranFor time.Duration) Process
@@ -49,10 +51,13 @@ type node struct {
 	paused        *failover.PausedFor
 	// maintenance and leaving say why it should not be master; empty when it may.
 	maintenance, leaving string
-	// rescuedRun is the run whose data set was saved, rescued says where; rescueFailed is why the last try came to
-	// nothing, and rescueAfter when the next is due.
-	rescuedRun, rescued, rescueFailed string
-	rescueAfter                       time.Duration
+	// rescuedRun is the run whose data set was saved; rescueFailed is why the last try came to nothing, and rescueAfter when
+	// the next is due.
+	rescuedRun, rescueFailed string
+	rescueAfter              time.Duration
+	// rescued is the file that was saved last, and rescuedAt when.
+	rescued   string
+	rescuedAt time.Duration
 	// busySince is since when it has answered nothing but that a script keeps it; 0 while it answers otherwise.
 	busySince time.Duration
 	// attachedRun is the run that was seen open, or following with its link up.
@@ -101,7 +106,8 @@ func (n *node) stat() (state byte, cpu time.Duration, known bool) {
 func (n *node) learn(info plugin.Info, now time.Duration) {
 	if info.RunID != n.info.RunID {
 		// Another run: nothing that was done to the one before holds for it.
-		n.proc, n.started = n.find(info.ProcessID, info.StartedAgo), now-info.StartedAgo
+		n.started = now - info.StartedAgo
+		n.locate(info.ProcessID, info.StartedAgo)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
 	if info.Open || info.LinkUp || info.Position.ReplID != n.info.Position.ReplID {
@@ -134,7 +140,7 @@ func (n *node) local(known failover.Report) failover.Local {
 		Dead:    n.dead, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
 		Position: position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
-		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil,
+		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil && n.permitted() == nil,
 		Frozen: n.frozen, Paused: n.paused, Ineligible: cmp.Or(n.maintenance, n.leaving),
 		Attached:   n.attachedRun != "" && n.attachedRun == n.info.RunID,
 		RescuedRun: n.rescuedRun, RescueFailed: n.rescueFailed,
@@ -173,13 +179,13 @@ func (n *node) recall(s *servers, state failover.State, now time.Duration) {
 		return
 	}
 	switch known.State {
-	case failover.StateOpen, failover.StatePaused:
+	case failover.StateOpen, failover.StatePaused, failover.StateBusy:
 		n.maybeOpen = true
-	case failover.StateUnknown: // this agent's own word already
-		n.maybeOpen = n.maybeOpen || state.Record != nil && state.Record.Master == n.name && state.Record.RunID == known.RunID
+	case failover.StateUnknown:
+		n.maybeOpen = n.maybeOpen || known.MaybeOpen
 	}
 	if kept := s.get(n.name); n.proc == nil && kept.RunID == known.RunID {
-		n.proc = n.find(kept.PID, now-kept.Started)
+		n.locate(kept.PID, now-kept.Started)
 		_, n.cpuAtSilence, _ = n.stat()
 	}
 }

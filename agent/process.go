@@ -58,6 +58,19 @@ func (p process) Stat() (state byte, cpu time.Duration, ok bool) {
 	return s.state, time.Duration(s.ticks) * (time.Second / 100), true
 }
 
+// MayKill says why the agent's user may not end it; nil when it may, or when it has ended.
+func (p process) MayKill() error {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		err = unix.PidfdSendSignal(fd, 0, nil, 0)
+	}
+	if err != nil && err != unix.ESRCH {
+		return fmt.Errorf("process %d: %w", p.pid, err)
+	}
+	return nil
+}
+
 func (p process) Kill(ctx context.Context) error {
 	// A pidfd cannot come to mean another process, so the check of the start time holds.
 	fd, err := unix.PidfdOpen(p.pid, 0)

@@ -30,12 +30,6 @@ type publisher struct {
 	wg     sync.WaitGroup
 }
 
-// standing is where a group stands, for the agent's own check.
-type standing struct {
-	line     string
-	troubled bool
-}
-
 // showEvery is how often checks are formed anew whose numbers alone may have changed.
 const showEvery = time.Second
 
@@ -111,7 +105,7 @@ func (p *publisher) group(g *group) {
 	if p.ctx == nil || p.ctx.Err() != nil {
 		return
 	}
-	if s := (standing{g.said, g.troubled}); p.groups[g.name] != s {
+	if s := (standing{g.standing, g.troubled}); p.groups[g.name] != s {
 		p.groups[g.name] = s
 		p.agentCheck()
 	}
@@ -137,17 +131,21 @@ func (p *publisher) group(g *group) {
 	}
 }
 
-// agentCheck shows in the agent's own check where its groups stand, and what each waits for.
+// agentCheck shows in the agent's own check where its groups stand, and what each waits for. Those that wait stand first, as
+// Consul cuts an output off after 4 KiB.
 func (p *publisher) agentCheck() {
-	status, lines := "passing", []string{}
+	status := "passing"
+	var troubled, calm []string
 	for _, name := range slices.Sorted(maps.Keys(p.groups)) {
 		s := p.groups[name]
+		line := name + ": " + s.line
 		if s.troubled {
-			status = "warning"
+			status, troubled = "warning", append(troubled, line)
+		} else {
+			calm = append(calm, line)
 		}
-		lines = append(lines, name+": "+s.line)
 	}
-	p.catalog.SetAgentCheck(status, strings.Join(lines, " | "))
+	p.catalog.SetAgentCheck(status, strings.Join(append(troubled, calm...), betweenGroups))
 }
 
 func (d *published) set(services []catalog.Service, results map[string]checks.Result) {

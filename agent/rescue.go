@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -95,9 +94,17 @@ func (g *group) rescue(ctx context.Context, key string, a failover.Rescue) {
 		g.tellRescued(ctx, a, f)
 		return func() {
 			n.rescuedRun, n.rescueFailed = a.RunID, ""
-			n.rescued = fmt.Sprintf("%s was saved to %s, because %s", a.Node, f.Path, a.Why)
+			n.rescued, n.rescuedAt = f.Path, g.now()
 		}
 	})
+}
+
+// rescued names the file that has what the node had before it was resynced, for as long as it is kept.
+func (g *group) rescued(n *node) string {
+	if n.rescued == "" || g.rescues.keep > 0 && g.now() > n.rescuedAt+g.rescues.keep {
+		return ""
+	}
+	return "its data of before the resync are in " + n.rescued
 }
 
 func (g *group) save(ctx context.Context, n *node, f rescue.File) (rescue.File, error) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,6 +15,8 @@ type servers struct {
 	path string
 	mu   sync.Mutex
 	kept keptServers
+	// writing is held while the file is written, and mu is not: groups look up what is kept at every step.
+	writing sync.Mutex
 }
 
 type keptServers struct {
@@ -50,27 +53,37 @@ func (s *servers) get(node string) keptServer {
 	return s.kept.Runs[node]
 }
 
-func (s *servers) put(node string, run keptServer) error {
+// put keeps which run a server is, and says whether that is new and to be written.
+func (s *servers) put(node string, run keptServer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if run.RunID == "" || s.kept.Runs[node].RunID == run.RunID {
-		return nil
+		return false
 	}
 	s.kept.Runs[node] = run
-	return s.write()
+	return true
 }
 
 // keepMinReplicas keeps what a run had as its own min-replicas-to-write, or nil when it has it again.
-func (s *servers) keepMinReplicas(node string, own *int) error {
+func (s *servers) keepMinReplicas(node, runID string, own *int) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	run := s.kept.Runs[node]
+	if run.RunID != runID {
+		s.mu.Unlock()
+		return fmt.Errorf("%s is another run meanwhile", node)
+	}
 	run.MinReplicas = own
 	s.kept.Runs[node] = run
+	s.mu.Unlock()
 	return s.write()
 }
 
+// write writes what is kept to the file.
 func (s *servers) write() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
 	b, _ := json.Marshal(s.kept)
+	s.mu.Unlock()
 	return writeDurably(s.path, b)
 }

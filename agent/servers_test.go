@@ -10,7 +10,11 @@ import (
 func TestServersOutliveTheProcessNotTheBoot(t *testing.T) {
 	dir := t.TempDir()
 	run := keptServer{RunID: "r1", PID: 7, Started: 3}
-	if err := openServers(dir).put("a", run); err != nil {
+	kept := openServers(dir)
+	if !kept.put("a", run) || kept.put("a", run) {
+		t.Error("a run is new once")
+	}
+	if err := kept.write(); err != nil {
 		t.Fatal(err)
 	}
 	if got := openServers(dir).get("a"); got != run {

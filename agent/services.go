@@ -74,7 +74,7 @@ func (g *group) services(n *node) []catalog.Service {
 		meta = map[string]string{}
 	}
 	maps.Copy(meta, map[string]string{"group": g.name, "node": n.name, "driver": n.driver,
-		"run_id": n.info.RunID, "version": n.info.Version})
+		"run_id": n.info.RunID, "version": n.info.Version, "on_stuck": n.onStuck()})
 	if r := g.view.State.Record; r != nil {
 		meta["epoch"] = strconv.FormatUint(r.Epoch, 10)
 	}
@@ -198,7 +198,11 @@ var nodeChecks = []struct {
 		return checks.Alive(s, n.service.limits.alive)
 	}},
 	{"replication", checks.NameReplication, func(g *group, n *node, s checks.Server) checks.Result {
-		return checks.Replication(s, g.expected(n), n.service.limits.replication)
+		r := checks.Replication(s, g.expected(n), n.service.limits.replication)
+		if saved := g.rescued(n); saved != "" {
+			r.Output += "; " + saved
+		}
+		return r
 	}},
 	{"persistence", checks.NamePersistence, func(g *group, n *node, s checks.Server) checks.Result {
 		return checks.Persistence(s, n.service.limits.persistence)
@@ -229,7 +233,7 @@ func (g *group) results(n *node) map[string]checks.Result {
 func (g *group) expected(n *node) checks.Expected {
 	r := g.view.State.Record
 	if r == nil {
-		return checks.Expected{Why: "the group has not been started"}
+		return checks.Expected{Epoch: g.view.Highest}
 	}
 	e := checks.Expected{Role: checks.RoleReplica, Epoch: r.Epoch, Master: r.Master, MasterAddress: r.Address, RunID: r.RunID}
 	switch {
@@ -246,7 +250,7 @@ func (g *group) viewOfMaster() checks.Result {
 	v := &g.view
 	r := v.State.Record
 	if r == nil {
-		return checks.Result{Name: checks.NameMaster, Status: checks.Warning, Output: "the group has not been started: " + g.said}
+		return checks.Result{Name: checks.NameMaster, Status: checks.Warning, Output: g.said}
 	}
 	tally := failover.Count(v.State)
 	w := checks.Watch{

@@ -62,6 +62,7 @@ type Catalog struct {
 	self                 *self
 	registry             *registry
 	parsed               parsed
+	told                 told
 }
 
 // New prepares the connections to Consul; it makes none. Errors are mistakes in cfg or in the files it names,
@@ -79,6 +80,7 @@ func New(cfg Config) (*Catalog, error) {
 		self:     newSelf(),
 		registry: newRegistry(),
 		parsed:   parsed{known: map[string]parsedRecord{}},
+		told:     told{known: map[string]uint64{}},
 	}
 	if c.prefix == "" {
 		c.prefix = DefaultPrefix

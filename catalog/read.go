@@ -36,6 +36,7 @@ func (c *Catalog) ReadGroup(ctx context.Context, group string, consistent bool) 
 		s, broken, err = c.list(client, queryOptions(ctx, consistent), group)
 		return err
 	})
+	c.told.forget(group)
 	if err == nil && broken != nil {
 		err = fmt.Errorf("read group %s: %w", group, broken)
 	}

@@ -32,7 +32,7 @@ func (c *Catalog) WatchGroups(ctx context.Context, groups []string, each func(gr
 
 // watchMany watches the whole prefix, and delivers the groups whose entries have changed.
 func (c *Catalog) watchMany(ctx context.Context, groups []string, each func(group string, s failover.State)) {
-	seed, known := maphash.MakeSeed(), map[string]uint64{} // by group, what was last delivered
+	seed := maphash.MakeSeed()
 	var last uint64
 	c.watch(ctx, func(client *api.Client, q *api.QueryOptions) (uint64, func(), error) {
 		pairs, meta, err := client.KV().List(c.prefix, q)
@@ -40,6 +40,7 @@ func (c *Catalog) watchMany(ctx context.Context, groups []string, each func(grou
 			err = ErrFiltered
 		}
 		if err != nil {
+			c.told.clear()
 			return 0, nil, err
 		}
 		byGroup := map[string]api.KVPairs{}
@@ -49,15 +50,13 @@ func (c *Catalog) watchMany(ctx context.Context, groups []string, each func(grou
 		}
 		return meta.LastIndex, func() {
 			if meta.LastIndex < last {
-				clear(known) // Consul was restored: all have another index
+				c.told.clear() // Consul was restored: all have another index
 			}
 			last = meta.LastIndex
 			for _, group := range groups {
-				print := fingerprint(seed, byGroup[group])
-				if before, told := known[group]; told && before == print {
+				if !c.told.isNew(group, fingerprint(seed, byGroup[group])) {
 					continue
 				}
-				known[group] = print
 				if s, broken := c.state(group, byGroup[group], meta.LastIndex); broken == nil {
 					each(group, s)
 				}
@@ -76,4 +75,33 @@ func fingerprint(seed maphash.Seed, pairs api.KVPairs) uint64 {
 		_, _ = h.Write(p.Value)
 	}
 	return h.Sum64()
+}
+
+// told is what watchMany delivered last of each group. What else was read of a group is forgotten with it: that may have been
+// undone since, so that all is as it was delivered, and not as it was read.
+type told struct {
+	mu    sync.Mutex
+	known map[string]uint64
+}
+
+func (t *told) isNew(group string, print uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if before, told := t.known[group]; told && before == print {
+		return false
+	}
+	t.known[group] = print
+	return true
+}
+
+func (t *told) forget(group string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.known, group)
+}
+
+func (t *told) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.known)
 }

@@ -58,9 +58,15 @@ func stateName(state byte) string {
 	return fmt.Sprintf("in state %q", state)
 }
 
-// PingEvery is how often a master is asked for a reply: four times in down_after, so that a lost or late reply is not taken for
-// silence, and the veto of a busy master comes before the votes of others. Never more often than every 10 ms, which every
-// observer of a group can afford; and at least every 2 s, so that a long down_after does not make what is shown old.
-func PingEvery(downAfter time.Duration) time.Duration {
-	return min(max(downAfter/4, 10*time.Millisecond), 2*time.Second)
+// PingEvery is how often an agent asks its own server for a reply: four times in down_after, so that the veto of a busy master
+// comes before the votes of others. Never more often than every 10 ms, and at least every 2 s, so that a long down_after does
+// not make what is shown old.
+func PingEvery(downAfter time.Duration) time.Duration { return within(downAfter / 4) }
+
+// WatchEvery is how often other agents ask a master: twice in down_after and with some to spare, so that a reply that is a little
+// late is not taken for silence. There may be many of them.
+func WatchEvery(downAfter time.Duration) time.Duration { return within(downAfter * 2 / 5) }
+
+func within(every time.Duration) time.Duration {
+	return min(max(every, 10*time.Millisecond), 2*time.Second)
 }

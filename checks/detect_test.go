@@ -137,5 +137,10 @@ func TestPingEvery(t *testing.T) {
 		if got := PingEvery(downAfter); got != want {
 			t.Errorf("PingEvery(%s) = %s, want %s", downAfter, got, want)
 		}
+		// The veto is due once half of down_after has passed, and a tick later than that at most. Others may count from as
+		// long before the silence as they leave between two questions.
+		if down := downAfter; down >= 100*ms && down/2 > down-WatchEvery(down) {
+			t.Errorf("with a down_after of %s others vote %s into a silence, before the veto", down, down-WatchEvery(down))
+		}
 	}
 }

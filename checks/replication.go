@@ -20,7 +20,8 @@ const (
 
 // Expected is what the record says of a node.
 type Expected struct {
-	Role  Role
+	Role Role
+	// Epoch is that of the record; while there is none, the highest that was seen, 0 if the group was never started.
 	Epoch uint64
 	// Master is the name of the node that the record names, MasterAddress its "host:port".
 	Master, MasterAddress string
@@ -75,6 +76,9 @@ func (i *Info) standing(s Server, expect Expected, l ReplicationLimits) (Status,
 	case RoleNone:
 		return Warning, fmt.Sprintf("%s while the master of epoch %d is changed: no server takes writes until then",
 			i.is(), expect.Epoch)
+	}
+	if expect.Epoch > 0 {
+		return Warning, fmt.Sprintf("%s: the record is gone, and epoch %d was seen: an operator must rule (rescue record)", i.is(), expect.Epoch)
 	}
 	return Warning, i.is() + ": the group was not started yet" + reason(expect.Why)
 }

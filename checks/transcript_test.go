@@ -142,6 +142,8 @@ func TestReplication(t *testing.T) {
 		{"open while electing", of(none, open), "warning: takes writes while the master of epoch 3 is changed: no server takes writes until then"},
 		{"not started", of(Expected{Why: "2 of 3 nodes have reported"}, func(i *Info) { i.MasterAddress = "" }),
 			"warning: a replica without a master: the group was not started yet: 2 of 3 nodes have reported"},
+		{"the record is gone", of(Expected{Epoch: 7}, frozen),
+			"warning: frozen: the record is gone, and epoch 7 was seen: an operator must rule (rescue record)"},
 		{"master by name only", of(Expected{Role: RoleReplica, Master: "redis-a", Epoch: 1}, func(*Info) {}),
 			"passing: follows redis-a, 0 B behind, heard 2 s ago"},
 		{"master not named", of(Expected{Role: RoleReplica, Epoch: 1}, open),

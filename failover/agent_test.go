@@ -428,6 +428,10 @@ func (w *world) carryOut(a *simAgent, s *server, act Action, sent time.Duration)
 		s.master = act.Master
 		answer = func() { l.MaybeOpen = false }
 	case Persist:
+		if s.readOnly {
+			answer = func() { l.PersistFailed = "its configuration file cannot be written: read-only file system" }
+			break
+		}
 		s.persisted = true
 		if s.open {
 			w.openUp(s)

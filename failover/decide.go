@@ -11,16 +11,12 @@ func Decide(v *View) Decision {
 	case !v.Read:
 		d.wait("Consul has not answered yet")
 		v.withoutRecord(&d)
-	case r == nil && v.seen() > 0:
-		d.wait("ALARM: the record is gone, and epoch %d was seen: nothing is done until an operator rules (rescue record)", v.seen())
+	case v.State.Alarm(v.Highest) != "":
+		d.wait("%s", v.State.Alarm(v.Highest))
 		v.withoutRecord(&d)
 		v.restore(&d)
 	case r == nil:
 		v.start(&d)
-	case r.Epoch < v.seen():
-		d.wait("ALARM: the record says epoch %d, and epoch %d was seen: nothing is done until an operator rules (rescue record)", r.Epoch, v.seen())
-		v.withoutRecord(&d)
-		v.restore(&d)
 	default:
 		v.act(&d)
 	}
@@ -28,18 +24,33 @@ func Decide(v *View) Decision {
 }
 
 // seen is the highest epoch that this agent has ever seen, or another that says so because the record is lower.
-func (v *View) seen() uint64 {
-	highest := v.Highest
-	for _, rep := range v.State.Nodes {
+func (v *View) seen() uint64 { return v.State.seen(v.Highest) }
+
+func (s State) seen(highest uint64) uint64 {
+	for _, rep := range s.Nodes {
 		highest = max(highest, rep.Highest)
 	}
 	return highest
+}
+
+// Alarm says that the record is gone, or older than the highest epoch that was seen, by whoever asks or by an agent that says
+// so in its reports. It is empty while the record may be trusted, and before the group was started.
+func (s State) Alarm(highest uint64) string {
+	const until = "nothing is done until an operator rules (rescue record)"
+	switch seen := s.seen(highest); {
+	case s.Record == nil && seen > 0:
+		return fmt.Sprintf("ALARM: the record is gone, and epoch %d was seen: %s", seen, until)
+	case s.Record != nil && s.Record.Epoch < seen:
+		return fmt.Sprintf("ALARM: the record says epoch %d, and epoch %d was seen: %s", s.Record.Epoch, seen, until)
+	}
+	return ""
 }
 
 // act is what is done while there is a record to be trusted.
 func (v *View) act(d *Decision) {
 	for i := range v.Local {
 		v.own(d, &v.Local[i])
+		v.unsaved(d, &v.Local[i])
 		v.report(d, &v.Local[i])
 	}
 	v.vote(d)
@@ -76,6 +87,8 @@ func (v *View) Summary() string {
 	switch {
 	case !v.Read:
 		return "Consul has not answered yet"
+	case r == nil && v.seen() > 0:
+		return "there is no record"
 	case r == nil:
 		return "the group has not been started"
 	case r.Phase == Electing:

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -52,10 +53,8 @@ func (v *View) keepDurability(next *Record) (why []string) {
 		return nil
 	}
 	if now > 0 && k > now {
-		for _, m := range next.Eligible {
-			if m.RunID == "" {
-				return nil // while somebody is not counted, the group could lose nobody else
-			}
+		if len(next.uncounted()) > 0 {
+			return nil // while somebody is not counted, the group could lose nobody else
 		}
 		for name, m := range next.Eligible {
 			m.RunID = ""
@@ -64,4 +63,25 @@ func (v *View) keepDurability(next *Record) (why []string) {
 	}
 	next.Durability = want
 	return []string{fmt.Sprintf("durability is %s", want)}
+}
+
+// sayDurability says why the record's durability does not follow the settings yet.
+func (v *View) sayDurability(d *Decision, next *Record) {
+	want := v.settings().Durability
+	now, _ := ParseDurability(next.Durability)
+	if k, err := ParseDurability(want); err == nil && k != now {
+		d.wait("durability stays %s, and does not become %s, until these have caught up or are forgotten: %s", next.Durability, want,
+			strings.Join(next.uncounted(), ", "))
+	}
+}
+
+// uncounted names the members that are not counted.
+func (r *Record) uncounted() (names []string) {
+	for name, m := range r.Eligible {
+		if m.RunID == "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -45,6 +45,7 @@ func (v *View) keep(d *Decision) {
 	}
 	why = append(why, v.keepFence(next)...)
 	why = append(why, v.keepDurability(next)...)
+	v.sayDurability(d, next)
 	why = append(why, v.enter(next)...)
 	why = append(why, v.countRuns(d, next, n)...)
 	why = append(why, v.grantSyncs(next)...)

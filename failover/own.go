@@ -80,6 +80,15 @@ func (v *View) serve(d *Decision, n *Local) {
 	}
 }
 
+// unsaved says of a server whose configuration file cannot be written that nothing makes it start frozen. It goes on: what it
+// is now does not depend on the file.
+func (v *View) unsaved(d *Decision, n *Local) {
+	if n.PersistFailed != "" && !n.Dead {
+		d.wait("%s may take writes, or follow a deposed master, when it is restarted: %s; let it write the file, or put \"replicaof 127.0.0.1 1\" there",
+			n.Name, n.PersistFailed)
+	}
+}
+
 // otherOpen names another node of this agent that may be open.
 func (v *View) otherOpen(name string) string {
 	for _, n := range v.Local {

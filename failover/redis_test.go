@@ -19,6 +19,7 @@ type server struct {
 	disk      *dataset
 	loading   time.Duration // until when it loads its data
 	persisted bool
+	readOnly  bool // cannot write its configuration file
 	paused    bool
 	fullSyncs int
 	syncing   time.Duration // when the full resync in progress ends; 0 while there is none
@@ -60,7 +61,7 @@ func (w *world) boot(name string) {
 	wasOpen := s.wasOpen
 	w.runs++
 	*s = server{name: name, alive: true, fresh: true, run: fmt.Sprintf("run%d", w.runs), master: frozenAt, disk: s.disk,
-		persisted: s.persisted, fullSyncs: s.fullSyncs, stubborn: s.stubborn}
+		persisted: s.persisted, fullSyncs: s.fullSyncs, stubborn: s.stubborn, readOnly: s.readOnly}
 	if s.disk == nil {
 		s.replid = w.newReplID()
 		return

@@ -20,7 +20,7 @@ func reportOf(v *View, n *Local) Report {
 	case n.Busy && n.MaybeOpen: // also when it has told nothing of itself on a connection that was made since
 		rep.State = StateBusy
 	case !n.Known:
-		rep.State = StateUnknown
+		rep.State, rep.MaybeOpen = StateUnknown, n.MaybeOpen
 	case r != nil && n.State == StateOpen && (r.Master != n.Name || r.RunID != n.RunID):
 		rep.State = StateStray
 	case r != nil && (n.State == StateFollowing || n.State == StateSyncing) && n.Master != r.Address:

@@ -105,6 +105,8 @@ type Report struct {
 	// one in progress count for nothing.
 	Epoch   uint64 `json:"epoch,omitempty"`
 	Attempt uint64 `json:"attempt,omitempty"`
+	// MaybeOpen is set of a server that does not answer, if it may be open.
+	MaybeOpen bool `json:"maybe_open,omitempty"`
 	// Master is the address the server replicates from, when it does.
 	Master   string   `json:"master,omitempty"`
 	Position Position `json:"position,omitzero"`

@@ -155,6 +155,8 @@ func (w *world) command(f []string) error {
 		w.servers[arg(1)].stopped, w.agentOf(arg(1)).busy = false, ""
 	case "stubborn": // does not open, whatever it is told
 		w.servers[arg(1)].stubborn = true
+	case "read-only": // cannot write its configuration file
+		w.servers[arg(1)].readOnly = true
 	case "pause-group":
 		s := *w.consul.Settings
 		s.Paused = arg(1) != "off"

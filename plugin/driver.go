@@ -96,7 +96,8 @@ type Server struct {
 	// connection that is held open, never ordered. Credentials are not needed.
 	Remote bool
 	// PingEvery is how often the server is asked for a reply, SilentAfter is how long without any reply
-	// makes Observation.Silent true, pushed at that moment.
+	// makes Observation.Silent true, pushed at that moment. A server that is not open may be asked as rarely as
+	// InfoEvery says; its silence then counts from the asking.
 	PingEvery, SilentAfter time.Duration
 	// InfoEvery is how often Info is read anew. Not used for a Remote server.
 	InfoEvery time.Duration

@@ -24,7 +24,7 @@ dns_config {
 }
 
 # What a check says is pushed with every change of its status, but a mere change of its text only this often. With the
-# default of 5 minutes the Consul UI shows old numbers.
+# default of 5 minutes the Consul UI shows old numbers, and `status` what the agents waited for before.
 check_update_interval = "10s"
 
 # Consul elects a new leader in about 3 s instead of up to 15. A master without a Consul leader stops at the end of its

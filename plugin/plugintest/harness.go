@@ -32,6 +32,7 @@ func Run(t *testing.T, h Harness) {
 		{"a server stopped and killed is gone", testSilentThenGone},
 		{"an error reply is a sign of life", testNoAuth},
 		{"a busy server is alive", testBusy},
+		{"a busy server that is asked seldom says so", testBusySeldomAsked},
 		{"a remote server is only pinged", testRemote},
 		{"a role changed by others is pushed", testForeignRole},
 		{"a probe tells up, gone and silent", testProbe},

@@ -177,6 +177,43 @@ func testBusy(t *testing.T, h Harness) {
 	w.Never("a", began, plugin.LinkSilent, plugin.LinkGone)
 }
 
+// A server that is asked what it is whenever it is asked at all says all the same that a script keeps it, and that none does any
+// more; open or not, and whether the connection was made before the script or during it.
+func testBusySeldomAsked(t *testing.T, h Harness) {
+	for _, open := range []bool{true, false} {
+		d := h.Driver(t)
+		s := h.Server(t, WithConfig("lua-time-limit 200"))
+		if !open {
+			s.MustDo("REPLICAOF", "127.0.0.1", "1")
+		}
+		settings := Settings("a", s)
+		settings.PingEvery, settings.SilentAfter = 700*time.Millisecond, 10*time.Second
+		h.connect(t, d, settings)
+		w := Observe(t, d)
+		w.Await("a", time.Time{}, "up", IsUp)
+		for _, connectInIt := range []bool{false, true} {
+			began := time.Now()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = s.Client().Do(context.Background(), "EVAL", "while true do end", "0").Err()
+			}()
+			busy := func(o plugin.Observation) bool { return o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY") }
+			w.Await("a", began, "up with BUSY", busy)
+			if connectInIt {
+				began = time.Now()
+				h.connect(t, d, settings)
+				w.Await("a", began, "up with BUSY", busy)
+			}
+			if err := s.Client().Do(Timeout(t), "SCRIPT", "KILL").Err(); err != nil {
+				t.Fatal(err)
+			}
+			<-done
+			w.Await("a", time.Now(), "up without cause", func(o plugin.Observation) bool { return IsUp(o) && o.Cause == "" })
+		}
+	}
+}
+
 func testRemote(t *testing.T, h Harness) {
 	d := h.Driver(t)
 	s := h.Server(t)

@@ -131,7 +131,7 @@ func (w *watcher) run(ctx context.Context) {
 			set = true
 		}
 		deadline.Reset(time.Until(w.lastReply.Add(w.settings.SilentAfter)))
-		if w.link == plugin.LinkSilent || w.link == plugin.LinkGone {
+		if w.link == plugin.LinkSilent || w.link == plugin.LinkGone || w.resting() {
 			deadline.Stop()
 		}
 		select {
@@ -196,10 +196,14 @@ func (w *watcher) pingDue(now time.Time) {
 		return
 	}
 	if c := w.current; len(c.pending) == 0 {
-		// INFO does for a PING.
-		if !w.settings.Remote && now.Sub(c.infoSent) >= w.settings.InfoEvery-w.settings.PingEvery/2 {
+		switch due := now.Sub(c.infoSent) >= w.settings.InfoEvery-w.settings.PingEvery/2; {
+		case due && !w.settings.Remote:
+			w.wakes()
 			c.askInfo()
-		} else {
+			if c.troubled() { // else INFO does for a PING
+				c.ping()
+			}
+		case !w.resting():
 			c.ping()
 		}
 		return
@@ -209,6 +213,19 @@ func (w *watcher) pingDue(now time.Time) {
 		w.become(w.silentOr(plugin.LinkWaiting), "no reply to PING yet")
 	} else if w.link == plugin.LinkSilent {
 		w.observed()
+	}
+}
+
+// resting tells that nothing is asked for now: of a server that is not open nobody needs to hear more often than it says
+// what it is.
+func (w *watcher) resting() bool {
+	return !w.settings.Remote && w.info != nil && !w.info.Open && w.current != nil && len(w.current.pending) == 0
+}
+
+// wakes begins to count its silence anew, when a resting server is asked.
+func (w *watcher) wakes() {
+	if w.resting() && w.link == plugin.LinkUp {
+		w.lastReply = time.Now()
 	}
 }
 
@@ -376,6 +393,7 @@ func (w *watcher) drop(l **wire) {
 // askInfo reads INFO if there is a connection to read it on and no reading is under way that began late enough.
 func (w *watcher) askInfo() {
 	if w.current != nil && !w.settings.Remote {
+		w.wakes()
 		w.current.askInfo()
 	}
 }

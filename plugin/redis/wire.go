@@ -91,6 +91,11 @@ func (c *wire) send(what []asked, commands ...command) {
 	}
 }
 
+// troubled tells that the server answered something else than what was asked.
+func (c *wire) troubled() bool {
+	return c.pingFailed != "" || c.infoFailed != "" || c.w.info == nil || c.w.info.Loading
+}
+
 func (c *wire) ping() { c.send([]asked{askedPing}, command{"PING"}) }
 
 // askInfo reads INFO. When that is under way already it is read once more afterwards if an order came between.

@@ -135,3 +135,24 @@ func TestOptionsRefused(t *testing.T) {
 		}
 	}
 }
+
+// More groups than are watched one by one, all started at once: one of them loses its master, then one half all of a machine.
+func TestManyGroups(t *testing.T) {
+	const groups = 12
+	o, err := parse([]string{"-window", "1s"}, io.Discard)
+	if err == nil {
+		err = o.findBinary()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.removeBinary()
+	c, err := measureCost(t.Context(), o, ours, groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.One == 0 || c.Half == 0 || c.HalfGroups < groups/2-1 {
+		t.Errorf("%s", c)
+	}
+	t.Logf("%s", c)
+}

@@ -60,12 +60,33 @@ var faults = []fault{
 	}},
 	{"switchover ordered and an agent killed in it", func(c *chaos, i int) (func() error, error) {
 		err := c.h.Order(context.Background(), failover.Order{Kind: failover.OrderSwitchover})
-		time.Sleep(time.Duration(c.r.IntN(60)) * time.Millisecond) // at any step of it
+		c.sleep(60 * time.Millisecond) // in any step of it
 		return func() error { return c.h.Agent(i).Start() }, errors.Join(err, c.h.Agent(i).Kill())
+	}},
+	{"Redis killed and an agent killed in the failover", func(c *chaos, i int) (func() error, error) {
+		err := c.h.Redis(i).Kill()
+		j := c.other(i)
+		c.sleep(150 * time.Millisecond) // in any step of it
+		return func() error { return c.h.Agent(j).Start() }, errors.Join(err, c.h.Agent(j).Kill())
+	}},
+	{"Redis killed and a driver killed in the failover", func(c *chaos, i int) (func() error, error) {
+		err := c.h.Redis(i).Kill()
+		c.sleep(150 * time.Millisecond)
+		return nil, errors.Join(err, c.h.KillDriver(c.other(i)))
 	}},
 	{"Redis and its agent killed", func(c *chaos, i int) (func() error, error) {
 		return func() error { return c.h.Agent(i).Start() }, errors.Join(c.h.Agent(i).Kill(), c.h.Redis(i).Kill())
 	}},
+}
+
+// other is a host that is not host i.
+func (c *chaos) other(i int) int {
+	return (i + 1 + c.r.IntN(len(c.h.Redises())-1)) % len(c.h.Redises())
+}
+
+// sleep lets a part of a step pass that differs each time.
+func (c *chaos) sleep(limit time.Duration) {
+	time.Sleep(time.Duration(c.r.Int64N(int64(limit))))
 }
 
 // mendAll ends every fault.

@@ -64,7 +64,8 @@ func TestConsulAway(t *testing.T) {
 	steady(t, s, state.Record.Epoch)
 }
 
-// What a deposed master has that nobody else got is saved to a file before it follows, and history names it (G7).
+// What a deposed master has that nobody else got is saved to a file before it follows, and history, log, status and its check name
+// it (G7).
 func TestRescue(t *testing.T) {
 	s, state := start(t, sandbox.Options{RedisConf: []string{"save 3600 1000000"}})
 	old := master(s, state)
@@ -121,6 +122,34 @@ func TestRescue(t *testing.T) {
 		if !strings.Contains(string(data), key) {
 			t.Errorf("%s is not in %s", key, saved.File)
 		}
+	}
+	eventually(t, "the node's replication check names the file", func(ctx context.Context) error {
+		k, err := s.Catalog(0)
+		if err != nil {
+			return err
+		}
+		all, err := k.Health(ctx, s.Group())
+		for _, h := range all {
+			for _, c := range h.Checks {
+				if c.ID == s.Group()+"-"+old.Node+":replication" {
+					if strings.Contains(c.Output, saved.File) {
+						return nil
+					}
+					err = fmt.Errorf("it says %q", c.Output)
+				}
+			}
+		}
+		return err
+	})
+	status, told := succeeds(t, s.Consul(0), "status", s.Group()), false
+	for line := range strings.Lines(status) {
+		told = told || strings.HasPrefix(line, "  - the data of "+old.Node+" were saved") && strings.Contains(line, saved.File)
+	}
+	if !told {
+		t.Errorf("status does not tell of %s:\n%s", saved.File, status)
+	}
+	if log := agentOf(s, old).Log(); !strings.Contains(log, saved.File) {
+		t.Errorf("the log of its agent does not name %s", saved.File)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
 // A master that a script keeps for longer than busy_after is replaced, and not before; whatever was ended beside it meanwhile, so
@@ -22,15 +23,7 @@ func TestScriptWithoutEnd(t *testing.T) {
 			s, _ := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\nbusy_after = \"4s\"\n", RedisConf: []string{"lua-time-limit 500"}})
 			before := counted(t, s)
 			old := master(s, before)
-			c := old.Client()
-			defer c.Close()
-			go c.Eval(context.Background(), "redis.call('SET', 'stuck', '1') while true do end", nil) // the end of c ends it
-			eventually(t, "the script keeps the server", func(ctx context.Context) error {
-				if err := old.Ping(ctx); err == nil || !strings.Contains(err.Error(), "BUSY") {
-					return fmt.Errorf("PING: %w", err)
-				}
-				return nil
-			})
+			stuckScript(t, old)
 			meanwhile(t, agentOf(s, old))
 			eventually(t, "the server was ended", func(context.Context) error {
 				if old.Running() {
@@ -45,4 +38,53 @@ func TestScriptWithoutEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An agent that is started beside a server that a script keeps, and that another has replaced meanwhile, ends it: it was open.
+func TestScriptOutlivesItsEpoch(t *testing.T) {
+	s, _ := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\nfence_after = \"2s\"\n"})
+	before := counted(t, s)
+	old := master(s, before)
+	agent := agentOf(s, old)
+	runStuckScript(t, old)
+	eventually(t, "its agent says that it does not answer", func(ctx context.Context) error {
+		now, err := s.State(ctx)
+		if state := now.Nodes[old.Node].State; err == nil && state != failover.StateUnknown {
+			err = fmt.Errorf("it is %s", state)
+		}
+		return err
+	})
+	must(t, agent.Kill()) // and with it goes the veto of the busy
+	eventually(t, "another is master", func(ctx context.Context) error {
+		now, err := s.State(ctx)
+		if err == nil && (now.Record.Epoch == before.Record.Epoch || now.Record.Phase != failover.Steady) {
+			err = fmt.Errorf("epoch %d is %s", now.Record.Epoch, now.Record.Phase)
+		}
+		return err
+	})
+	must(t, agent.Start())
+	eventually(t, "the server was ended", func(context.Context) error {
+		if old.Running() {
+			return fmt.Errorf("%s runs", old.Name)
+		}
+		return nil
+	})
+}
+
+// stuckScript runs a script that nothing but the end of the server ends, and returns when the server says so.
+func stuckScript(t *testing.T, r *sandbox.Redis) {
+	t.Helper()
+	runStuckScript(t, r)
+	eventually(t, "the script keeps the server", func(ctx context.Context) error {
+		if err := r.Ping(ctx); err == nil || !strings.Contains(err.Error(), "BUSY") {
+			return fmt.Errorf("PING: %w", err)
+		}
+		return nil
+	})
+}
+
+func runStuckScript(t *testing.T, r *sandbox.Redis) {
+	c := r.Client()
+	t.Cleanup(func() { _ = c.Close() })
+	go c.Eval(context.Background(), "redis.call('SET', 'stuck', '1') while true do end", nil) // the end of c ends it
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
 func (c *CLI) statusCommand() *cobra.Command {
@@ -16,8 +17,10 @@ func (c *CLI) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [GROUP]",
 		Short: "Show groups on one screen: epoch, master, nodes, votes, lock, and what is wrong",
-		Long: `Show a group, or all of them: epoch, phase, master, each node with its role, health, lag and agent, each vote, the
-lock, and what is wrong in words. What is shown is read from Consul; the Redis servers are not asked.
+		Long: `Show a group, or all of them: epoch, phase, master, durability, each node with its role, health, lag and agent, each
+vote, the lock, what was saved at the last change of master, what is wrong in words, and what the agents wait for and why.
+What is shown is read from Consul; the Redis servers are not asked. Outputs of checks, and what the agents wait for, are as
+old as check_update_interval of their Consul agents lets them become, until a check changes its status.
 
 The exit code is 0 whenever the state could be read, whatever it is; scripts find what is wrong under "wrong" in -json.`,
 		Args: atMostOne("GROUP"),
@@ -128,7 +131,20 @@ func (c *CLI) readStatus(ctx context.Context, k *catalog.Catalog, groups []strin
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, assess(name, state, health, agents, time.Now()))
+		rescued, err := lastRescued(ctx, k, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, assess(name, state, health, agents, rescued, time.Now()))
 	}
 	return all, nil
+}
+
+// lastRescued are the data sets that were saved because of the last change of master.
+func lastRescued(ctx context.Context, k *catalog.Catalog, group string) ([]failover.Rescued, error) {
+	last, err := k.History(ctx, group, 1)
+	if len(last) == 0 {
+		return nil, err
+	}
+	return last[0].Rescued, nil
 }

@@ -14,21 +14,28 @@ import (
 
 // status is everything that the screen of a group shows, and what -json prints.
 type status struct {
-	Group         string             `json:"group"`
-	Epoch         uint64             `json:"epoch"`
-	Phase         failover.Phase     `json:"phase,omitempty"`
-	Since         time.Time          `json:"since,omitzero"`
-	Master        string             `json:"master,omitempty"`
-	MasterAddress string             `json:"master_address,omitempty"`
-	Durability    string             `json:"durability,omitempty"`
-	Election      *failover.Election `json:"election,omitempty"`
-	Lock          string             `json:"lock,omitempty"`
-	Quorum        quorumStatus       `json:"quorum"`
-	Settings      *failover.Settings `json:"settings,omitempty"`
-	Order         *failover.Order    `json:"order,omitempty"`
-	Nodes         []nodeStatus       `json:"nodes"`
-	Agents        []agentStatus      `json:"agents"`
-	Wrong         []string           `json:"wrong"`
+	Group         string         `json:"group"`
+	Epoch         uint64         `json:"epoch"`
+	Phase         failover.Phase `json:"phase,omitempty"`
+	Since         time.Time      `json:"since,omitzero"`
+	Master        string         `json:"master,omitempty"`
+	MasterAddress string         `json:"master_address,omitempty"`
+	// Alarm says that the record is not to be trusted, empty while it is.
+	Alarm string `json:"alarm,omitempty"`
+	// Durability is that of the record: what is in force. The settings say what is wanted.
+	Durability string             `json:"durability,omitempty"`
+	Election   *failover.Election `json:"election,omitempty"`
+	Lock       string             `json:"lock,omitempty"`
+	Quorum     quorumStatus       `json:"quorum"`
+	Settings   *failover.Settings `json:"settings,omitempty"`
+	Order      *failover.Order    `json:"order,omitempty"`
+	Nodes      []nodeStatus       `json:"nodes"`
+	Agents     []agentStatus      `json:"agents"`
+	// Waits is what the group waits for by the word of its agents. It stands in Wrong as well.
+	Waits []waitStatus `json:"waits"`
+	Wrong []string     `json:"wrong"`
+	// Notes are what is nothing wrong, and should be known.
+	Notes []string `json:"notes"`
 
 	now time.Time
 }
@@ -51,6 +58,8 @@ type nodeStatus struct {
 	Agent       string `json:"agent"`
 	AgentAlive  bool   `json:"agent_alive"`
 	RunID       string `json:"run_id,omitempty"`
+	// OnStuck is what its agent does when it does not confirm that it is frozen: "kill", "leave", or why it cannot kill it.
+	OnStuck string `json:"on_stuck,omitempty"`
 	// Counted tells whether a replica's data may be chosen for a new master by the record.
 	Counted bool                  `json:"counted"`
 	Checks  []catalog.CheckHealth `json:"checks"`
@@ -83,12 +92,15 @@ func (all statuses) fingerprint() string {
 }
 
 // assess puts together what Consul has of a group. It is a function of its arguments alone.
-func assess(group string, s failover.State, health, agents []catalog.Health, now time.Time) status {
+func assess(group string, s failover.State, health, agents []catalog.Health, rescued []failover.Rescued, now time.Time) status {
 	tally := failover.Count(s)
 	out := status{
 		Group: group, Lock: s.Leader, Settings: s.Settings, Order: s.Order, now: now,
 		Quorum: quorumStatus{Need: tally.Need, Agents: tally.Known, Down: len(tally.Down)},
-		Nodes:  []nodeStatus{}, Agents: []agentStatus{}, Wrong: []string{},
+		Nodes:  []nodeStatus{}, Agents: []agentStatus{}, Waits: assessWaits(group, agents), Alarm: s.Alarm(0),
+	}
+	if w := out.Waits; out.Alarm == "" && len(w) > 0 && grave(w[0]) > 0 {
+		out.Alarm = w[0].Why // no report says it yet
 	}
 	if r := s.Record; r != nil {
 		out.Epoch, out.Phase, out.Since, out.Durability, out.Election = r.Epoch, r.Phase, r.Since, r.Durability, r.Election
@@ -107,7 +119,7 @@ func assess(group string, s failover.State, health, agents []catalog.Health, now
 	slices.SortStableFunc(out.Nodes, func(a, b nodeStatus) int { // the master first
 		return rank(a.Role) - rank(b.Role)
 	})
-	out.Wrong = wrong(s, out, health)
+	out.Wrong, out.Notes = wrong(s, out, health), notes(out, rescued)
 	return out
 }
 
@@ -146,7 +158,7 @@ func assessNode(s failover.State, name string, health []catalog.Health, alive ma
 		n.Counted = r.Master == name || ok && member.RunID != "" && member.RunID == rep.RunID
 	}
 	if h, ok := nodeHealth(name, health); ok {
-		n.Health, n.Checks = h.Status(), h.Checks
+		n.Health, n.Checks, n.OnStuck = h.Status(), h.Checks, h.Meta["on_stuck"]
 		for _, k := range h.Checks {
 			if strings.HasSuffix(k.ID, ":replication") {
 				n.Replication = k.Output

@@ -17,8 +17,8 @@ func healthy() (failover.State, []catalog.Health, []catalog.Health) {
 	s := failover.State{
 		Record: &failover.Record{
 			Epoch: 7, Phase: failover.Steady, Master: "redis-b", Address: "10.0.0.2:6379", RunID: "run-b",
-			Eligible: map[string]failover.Member{"redis-a": {RunID: "run-a"}, "redis-c": {RunID: "run-c"}},
-			Lineage:  []failover.Opening{{Epoch: 7, ReplID: "x", Offset: 9}}, Since: now.Add(-192 * time.Second),
+			Durability: failover.DurabilityNone, Eligible: map[string]failover.Member{"redis-a": {RunID: "run-a"}, "redis-c": {RunID: "run-c"}},
+			Lineage: []failover.Opening{{Epoch: 7, ReplID: "x", Offset: 9}}, Since: now.Add(-192 * time.Second),
 		},
 		Settings: &failover.Settings{Quorum: 2, DownAfter: failover.Duration(5 * time.Second), FenceAfter: failover.Duration(3 * time.Second)},
 		Votes:    map[string]failover.Vote{}, Nodes: map[string]failover.Report{}, Agents: map[string]failover.AgentInfo{},
@@ -34,9 +34,10 @@ func healthy() (failover.State, []catalog.Health, []catalog.Health) {
 		s.Nodes[node] = failover.Report{Node: node, Agent: agent, Address: address + ":6379", RunID: "run-" + letter, State: state}
 		s.Agents[agent] = failover.AgentInfo{Agent: agent, Version: "0.1.0", Nodes: []string{node}}
 		agents = append(agents, catalog.Health{Machine: machine, Meta: map[string]string{"agent": agent},
-			Checks: []catalog.CheckHealth{{ID: "agent", Status: "passing"}}})
+			Checks: []catalog.CheckHealth{{ID: "redis-sentinel-" + agent + ":agent", Status: "passing",
+				Output: "redis: epoch 7, master redis-b | sessions: epoch 1, master sessions-a"}}})
 		health = append(health, catalog.Health{Service: "redis", ID: "redis-" + node, Machine: machine,
-			Meta: map[string]string{"group": "redis", "node": node, "agent": agent},
+			Meta: map[string]string{"group": "redis", "node": node, "agent": agent, "on_stuck": "kill"},
 			Checks: []catalog.CheckHealth{
 				{ID: "redis-" + node + ":alive", Name: "alive", Status: "passing", Output: "PONG in 0.1ms"},
 				{ID: "redis-" + node + ":replication", Name: "replication", Status: "passing", Output: line},
@@ -49,7 +50,7 @@ func healthy() (failover.State, []catalog.Health, []catalog.Health) {
 
 func screen(s failover.State, health, agents []catalog.Health) string {
 	var b bytes.Buffer
-	assess("redis", s, health, agents, now).print(&b)
+	assess("redis", s, health, agents, nil, now).print(&b)
 	return b.String()
 }
 
@@ -78,6 +79,10 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		failover.State
 		health, agents []catalog.Health
 	}
+	waits := func(g *group, agent int, line string) {
+		g.agents[agent].Checks[0].Status, g.agents[agent].Checks[0].Output = "warning", line
+	}
+	const lost = "ALARM: the record is gone, and epoch 7 was seen: nothing is done until an operator rules (rescue record)"
 	for _, c := range []struct {
 		name   string
 		change func(*group)
@@ -121,20 +126,75 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 			"the master's service is not in Consul's catalog: its name has no answer in DNS"},
 		{"another entry of the master", func(g *group) { g.health[3].Meta["node"] = "redis-a" },
 			"the service redis-master in Consul (redis-a, passing) is not as the record has it"},
+		{"a wait", func(g *group) { waits(g, 1, "redis: epoch 7, master redis-b · redis-b has no lease") },
+			"agent-b: redis-b has no lease"},
+		{"one wait of two agents", func(g *group) {
+			waits(g, 0, "redis: epoch 7, electing (gone), led by agent-a · nobody can be chosen: redis-a: durability wait:1 needs the reports of 2 of the 2 "+
+				"other nodes, 1 are here; redis-c: it is dead | sessions: epoch 1, master sessions-a")
+			waits(g, 2, "sessions: the group has not been started · something else | redis: epoch 7, electing (gone), led by agent-a · agent agent-a leads · "+
+				"nobody can be chosen: redis-a: durability wait:1 needs the reports of 2 of the 2 other nodes, 1 are here; redis-c: it is dead")
+		}, "agent-a, agent-c: nobody can be chosen: redis-a: durability wait:1 needs the reports of 2 of the 2 other nodes, 1 are here; redis-c: it is dead"},
+		{"the record is gone", func(g *group) {
+			g.Record = nil
+			waits(g, 0, "redis: there is no record · "+lost)
+			waits(g, 1, "redis: there is no record · "+lost)
+		}, lost},
+		{"the record is gone, by a report", func(g *group) {
+			g.Record = nil
+			r := g.Nodes["redis-a"]
+			r.Highest = 7
+			g.Nodes["redis-a"] = r
+		}, lost},
+		{"the record went back", func(g *group) {
+			r := g.Nodes["redis-a"]
+			r.Highest = 9
+			g.Nodes["redis-a"] = r
+		}, "ALARM: the record says epoch 7, and epoch 9 was seen: nothing is done until an operator rules (rescue record)"},
+		{"a server that cannot be killed", func(g *group) { g.health[0].Meta["on_stuck"] = "cannot kill: process 7: operation not permitted" },
+			"redis-a cannot be killed when it is stuck, so G2 and G5 are best effort there: process 7: operation not permitted; run the agent on its machine, " +
+				"as root or as the server's user, or set on_stuck = \"leave\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var g group
 			g.State, g.health, g.agents = healthy()
 			c.change(&g)
-			got := assess("redis", g.State, g.health, g.agents, now).Wrong
+			got := assess("redis", g.State, g.health, g.agents, nil, now).Wrong
+			said := 0
 			for _, line := range got {
 				if line == c.want {
-					return
+					said++
+				}
+				if g.Record == nil && strings.HasPrefix(c.want, "ALARM") && strings.Contains(line, "has not been started") {
+					t.Errorf("it says that nothing was started:\n%s", line)
 				}
 			}
-			t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), c.want)
+			if said != 1 {
+				t.Errorf("said %d times; got:\n%s\nwant:\n%s", said, strings.Join(got, "\n"), c.want)
+			}
 		})
 	}
+}
+
+// What a dead agent waited for is not told, and what no agent warns of is none.
+func TestWaitsAreThoseOfLivingAgents(t *testing.T) {
+	s, health, agents := healthy()
+	agents[0].Checks[0].Output = "redis: epoch 7, master redis-b · something"
+	agents[1].Checks = []catalog.CheckHealth{{ID: "redis-sentinel-agent-b:agent", Status: "warning", Output: "redis: epoch 7, master redis-b · something else"},
+		{ID: "serfHealth", Status: "critical"}}
+	if got := assess("redis", s, health, agents, nil, now).Waits; len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What is nothing wrong and should be known is told apart from what is wrong.
+func TestNotes(t *testing.T) {
+	s, health, agents := healthy()
+	health[0].Meta["on_stuck"] = "leave"
+	s.Settings.Durability = "wait:1"
+	var b bytes.Buffer
+	assess("redis", s, health, agents, []failover.Rescued{{Node: "redis-c", Agent: "agent-c", File: "/rescue/redis+redis-c+7+run.rdb",
+		Why: "it has 120 bytes that the group's history does not have"}}, now).print(&b)
+	golden(t, "status-notes.txt", b.String())
 }
 
 func TestAgo(t *testing.T) {

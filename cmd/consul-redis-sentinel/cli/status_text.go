@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -18,6 +19,13 @@ func (s status) print(w io.Writer) {
 	fmt.Fprintln(w)
 	s.printAgents(w)
 	fmt.Fprintln(w)
+	if len(s.Notes) > 0 {
+		fmt.Fprintln(w, "To know:")
+		for _, line := range s.Notes {
+			fmt.Fprintf(w, "  - %s\n", line)
+		}
+		fmt.Fprintln(w)
+	}
 	if len(s.Wrong) == 0 {
 		fmt.Fprintln(w, "Nothing is wrong.")
 		return
@@ -30,6 +38,12 @@ func (s status) print(w io.Writer) {
 
 // headline is what matters most, in one line.
 func (s status) headline() string {
+	if s.Alarm != "" {
+		if s.Phase == "" {
+			return "ALARM, there is no record   no master"
+		}
+		return fmt.Sprintf("ALARM, epoch %d is not to be trusted   master %s at %s by the record", s.Epoch, s.Master, s.MasterAddress)
+	}
 	switch s.Phase {
 	case failover.Steady:
 		return fmt.Sprintf("epoch %d, steady for %s   master %s at %s", s.Epoch, ago(s.now, s.Since), s.Master, s.MasterAddress)
@@ -46,6 +60,9 @@ func (s status) terms() string {
 		lock = "lock held by " + s.Lock
 	}
 	parts := []string{lock, fmt.Sprintf("votes down %d of %d needed", s.Quorum.Down, s.Quorum.Need)}
+	if s.Durability != "" {
+		parts = append(parts, s.durability())
+	}
 	if t := s.Settings; t != nil {
 		parts = append(parts, "down_after "+brief(t.DownAfter), "fence_after "+brief(t.FenceAfter))
 		if t.Paused {
@@ -53,6 +70,17 @@ func (s status) terms() string {
 		}
 	}
 	return strings.Join(parts, " · ")
+}
+
+// durability is what is in force, and what is wanted where that is something else.
+func (s status) durability() string {
+	now, _ := failover.ParseDurability(s.Durability)
+	if t := s.Settings; t != nil {
+		if want, err := failover.ParseDurability(t.Durability); err == nil && want != now {
+			return fmt.Sprintf("durability %s (%s is wanted and not in force)", s.Durability, cmp.Or(t.Durability, failover.DurabilityNone))
+		}
+	}
+	return "durability " + s.Durability
 }
 
 func (s status) printNodes(w io.Writer) {

@@ -13,8 +13,9 @@ import (
 
 // wrong says in words what an operator should know of, the gravest first.
 func wrong(s failover.State, out status, health []catalog.Health) []string {
-	say := words{}
+	say := words{lines: []string{}}
 	sayRecord(&say, s, out, health)
+	sayWaits(&say, out)
 	sayOrder(&say, s)
 	sayAgents(&say, out)
 	for _, n := range out.Nodes {
@@ -31,7 +32,13 @@ func (w *words) f(format string, args ...any) {
 
 func sayRecord(say *words, s failover.State, out status, health []catalog.Health) {
 	r := s.Record
-	if r == nil {
+	if out.Alarm != "" {
+		say.f("%s", out.Alarm)
+	}
+	switch {
+	case r == nil && out.Alarm != "":
+		return
+	case r == nil:
 		expect := ""
 		if s.Settings != nil && s.Settings.BootstrapExpect > 0 {
 			expect = fmt.Sprintf(" of %d expected", s.Settings.BootstrapExpect)
@@ -117,6 +124,7 @@ func sayNode(say *words, s failover.State, n nodeStatus) {
 		}
 		say.f("%s: %s: %s", n.Name, k.Name, strings.TrimSpace(k.Output))
 	}
+	sayStuck(say, n)
 	switch rep.State {
 	case failover.StateDead, failover.StateUnknown, failover.StateStray:
 		if n.Health == api.HealthPassing {

@@ -1,0 +1,111 @@
+package failover
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// To ask less of WAIT holds at once, to ask more counts every member anew, and only when all are counted.
+func TestKeepDurability(t *testing.T) {
+	all := map[string]Member{"b": {RunID: "run-b"}, "c": {RunID: "run-c"}}
+	none := map[string]Member{"b": {}, "c": {}}
+	half := map[string]Member{"b": {RunID: "run-b"}, "c": {}}
+	deposed := map[string]Member{"b": {RunID: "run-b", Deposed: 3}, "c": {RunID: "run-c"}}
+	for _, c := range []struct {
+		name      string
+		now, want string
+		members   map[string]Member
+		then      string
+		left      map[string]Member
+	}{
+		{"nothing new", "wait:1", "wait:1", all, "wait:1", all},
+		{"one word for nothing", "none", "", all, "none", all},
+		{"the first promise", "none", "wait:1", all, "wait:1", all},
+		{"the first promise while one is not counted", "none", "wait:1", half, "wait:1", half},
+		{"more", "wait:1", "wait:2", all, "wait:2", none},
+		{"much more", "wait:1", "wait:5", all, "wait:5", none},
+		{"more, and what else is known of a member stays", "wait:1", "wait:2", deposed, "wait:2", map[string]Member{"b": {Deposed: 3}, "c": {}}},
+		{"more while one is not counted", "wait:1", "wait:2", half, "wait:1", half},
+		{"more without members", "wait:1", "wait:2", map[string]Member{}, "wait:2", map[string]Member{}},
+		{"less", "wait:2", "wait:1", all, "wait:1", all},
+		{"less while one is not counted", "wait:2", "wait:1", half, "wait:1", half},
+		{"no promise any more", "wait:1", "none", all, "none", all},
+		{"no promise any more while one is not counted", "wait:2", "none", half, "none", half},
+		{"what cannot be read", "wait:1", "wait:many", all, "wait:1", all},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := DefaultSettings()
+			s.Durability = c.want
+			v := &View{State: State{Settings: &s}}
+			next := sampleRecord()
+			next.Durability, next.Eligible = c.now, maps.Clone(c.members)
+			why := v.keepDurability(next)
+			if next.Durability != c.then || !maps.Equal(next.Eligible, c.left) {
+				t.Errorf("durability %s with %v, want %s with %v", next.Durability, next.Eligible, c.then, c.left)
+			}
+			if told := len(why) > 0; told != (c.now != c.then) {
+				t.Errorf("it says %q", why)
+			}
+		})
+	}
+}
+
+// The master's agent writes it down with what else is new, and counts the members again when each has reached what the master
+// had by then.
+func TestMoreDurabilityCountsAnew(t *testing.T) {
+	v := standing(func(v *View) {
+		r := v.State.Record
+		r.Durability, r.Lineage = "wait:1", append(r.Lineage, Opening{Epoch: 2, ReplID: "r2", Offset: 5, From: "r1"})
+		v.State.Settings.Durability = "wait:2"
+		v.Local[0].State, v.Local[0].MaybeOpen, v.Local[0].Position = StateOpen, true, Position{ReplID: "r2", Offset: 90}
+		for _, name := range []string{"a", "c"} {
+			v.State.Nodes[name] = Report{Node: name, Agent: "agent-" + name, RunID: "run-" + name, State: StateFollowing, Epoch: 2,
+				Position: Position{ReplID: "r2", Offset: 80}}
+		}
+	})
+	amended := func() *Amend {
+		for _, a := range Decide(v).Actions {
+			if a, ok := a.(Amend); ok {
+				return &a
+			}
+		}
+		return nil
+	}
+	counted := func(r *Record) (names []string) {
+		for name, m := range r.Eligible {
+			if m.RunID != "" {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	first := amended()
+	if first == nil || first.Record.Durability != "wait:2" || len(counted(first.Record)) > 0 || !strings.Contains(first.Why, "durability is wait:2") {
+		t.Fatalf("amended to %+v", first)
+	}
+	v.State.Record, v.State.RecordIndex = first.Record, 21
+	v.Lease.Record, v.Lease.Index = first.Record, 21
+	pass := func(by time.Duration) {
+		v.Now += by
+		v.Lease.Begun = v.Now
+		v.Note()
+	}
+	pass(time.Second)
+	if !does[Look](v) {
+		t.Fatal("the master's offset is not read for those who are to be counted")
+	}
+	v.Local[0].LookedAt, v.Local[0].Position.Offset = v.Now+time.Millisecond, 100
+	pass(streamStarts)
+	if again := amended(); again != nil {
+		t.Errorf("amended to %+v while nobody has reached the master's offset", again.Record)
+	}
+	alter(&v.State, "a", func(r *Report) { r.Position.Offset = 100 })
+	pass(time.Second)
+	if again := amended(); again == nil || !slices.Equal(counted(again.Record), []string{"a"}) {
+		t.Errorf("amended to %+v, want that a is counted, who has reached 100, and not c", again)
+	}
+}
