@@ -96,6 +96,7 @@ func (c *Catalog) Run(ctx context.Context, spec AgentSpec) {
 	parts.Go(func() { c.keepAlive(ctx) })
 	parts.Go(func() { c.keepSession(ctx) })
 	parts.Go(func() { c.keepServices(ctx) })
+	parts.Go(func() { c.goHome(ctx) })
 	parts.Wait()
 	c.leave(context.WithoutCancel(ctx))
 }

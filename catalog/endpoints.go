@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,6 +14,12 @@ import (
 // dead one does not cost its time-out on every call, short enough that nobody has to intervene.
 const homeAfter = 10 * time.Second
 
+// homePoll is how often, while a fallback is used, it is looked whether the configured address can be used again.
+const homePoll = time.Second
+
+// errMoved is a watch that ended only because the configured address is used again.
+var errMoved = errors.New("another address is used now")
+
 // endpoints are the Consul addresses: the configured one, which is the Consul agent of this machine, and those
 // to fall back on.
 type endpoints struct {
@@ -20,7 +27,7 @@ type endpoints struct {
 	mu      sync.Mutex
 	current int
 	until   time.Time     // when the configured address is tried again
-	moved   chan struct{} // closed when current changes because of a failure
+	moved   chan struct{} // closed when current changes
 }
 
 func newEndpoints(clients []*api.Client) *endpoints {
@@ -30,7 +37,7 @@ func newEndpoints(clients []*api.Client) *endpoints {
 // local is the Consul agent of this machine.
 func (e *endpoints) local() *api.Client { return e.clients[0] }
 
-// pick returns the address to use now, and a channel that is closed when it has failed somebody.
+// pick returns the address to use now, and a channel that is closed when another is to be used.
 func (e *endpoints) pick() (int, <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -53,9 +60,22 @@ func (e *endpoints) try() int {
 func (e *endpoints) answered(i int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if i == 0 {
-		e.current = 0
+	if i == 0 && e.current != 0 {
+		e.move(0)
 	}
+}
+
+// away tells whether another address than the configured one is used.
+func (e *endpoints) away() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.current != 0
+}
+
+func (e *endpoints) move(to int) {
+	e.current = to
+	close(e.moved)
+	e.moved = make(chan struct{})
 }
 
 // avoid goes on to the address after i, unless somebody already has.
@@ -65,10 +85,24 @@ func (e *endpoints) avoid(i int) {
 	if len(e.clients) == 1 || e.current != i {
 		return
 	}
-	e.current = (i + 1) % len(e.clients)
 	e.until = time.Now().Add(homeAfter)
-	close(e.moved)
-	e.moved = make(chan struct{})
+	e.move((i + 1) % len(e.clients))
+}
+
+// goHome has the configured address used again as soon as it answers for the whole of Consul, so that no call pays for trying
+// it, and so that the next fault does not meet this agent at an address of another machine.
+func (c *Catalog) goHome(ctx context.Context) {
+	for ctx.Err() == nil {
+		sleep(ctx, homePoll)
+		if !c.endpoints.away() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, homePoll)
+		if _, _, err := c.endpoints.local().KV().Get(c.prefix, queryOptions(ctx, true)); err == nil {
+			c.endpoints.answered(0)
+		}
+		cancel()
+	}
 }
 
 // read makes a call that changes nothing, at one address after the other until one answers.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -50,6 +51,9 @@ func (c *Catalog) watch(ctx context.Context, query func(*api.Client, *api.QueryO
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errMoved) {
+			continue
+		}
 		c.outage.note(ctx, err)
 		if err != nil {
 			sleep(ctx, retry/2+rand.N(retry))
@@ -72,7 +76,7 @@ func (c *Catalog) watch(ctx context.Context, query func(*api.Client, *api.QueryO
 }
 
 // ask makes one blocking query. It ends early when its address has failed another call: a Consul that is cut off
-// or stopped would keep it until its deadline.
+// or stopped would keep it until its deadline. It ends with errMoved when the configured address is used again.
 func (c *Catalog) ask(ctx context.Context, index uint64, consistent bool, query func(*api.Client, *api.QueryOptions) (uint64, func(), error)) (uint64, func(), error) {
 	limit := watchDeadline
 	if index == 0 {
@@ -93,6 +97,9 @@ func (c *Catalog) ask(ctx context.Context, index uint64, consistent bool, query 
 	q := queryOptions(ctx, consistent)
 	q.WaitIndex, q.WaitTime = index, watchWait
 	got, deliver, err := query(c.endpoints.clients[i], q)
+	if err != nil && i != 0 && !c.endpoints.away() {
+		return 0, nil, errMoved
+	}
 	if err != nil && !refused(err) {
 		c.endpoints.avoid(i)
 	}

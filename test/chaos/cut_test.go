@@ -20,6 +20,31 @@ const (
 	cutFor     = 6 * time.Second
 )
 
+// consulElects is how long the servers of Consul need for a leader when theirs is cut off: they notice after a second or two, and
+// the first to do so may not win (raft_multiplier = 1).
+const consulElects = 2 * time.Second
+
+// consulWhole waits until every server of Consul keeps up with the leader. One that was cut off may need a while after the heal,
+// and until then Consul cannot lose another.
+func consulWhole(t *testing.T, h *hosts.Hosts) {
+	t.Helper()
+	eventually(t, "every server of Consul keeps up", func(ctx context.Context) error {
+		health, err := h.Consul(0).Client.Operator().AutopilotServerHealth(nil)
+		if err != nil {
+			return err
+		}
+		for _, s := range health.Servers {
+			if !s.Healthy || !s.Voter {
+				return fmt.Errorf("%s: healthy %v, voter %v", s.Name, s.Healthy, s.Voter)
+			}
+		}
+		if n := len(h.Consuls()); len(health.Servers) != n {
+			return fmt.Errorf("%d servers of %d", len(health.Servers), n)
+		}
+		return nil
+	})
+}
+
 func rounds() int {
 	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil {
 		return n
@@ -40,7 +65,10 @@ func TestCutMaster(t *testing.T) {
 
 func cutMaster(t *testing.T, h *hosts.Hosts) {
 	before := whole(t, h)
+	consulWhole(t, h)
 	old := h.Of(before.Record.Master)
+	leader, err := h.ConsulLeader(t.Context())
+	must(t, err)
 	var others []int
 	for i := range h.Redises() {
 		if i != old {
@@ -92,10 +120,11 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 	master := h.Of(after.Record.Master)
 	lostWaited := lost(t, h, master, waited(waiting.Acks()))
 	lostInside := lost(t, h, master, inside.Acks())
-	lostOutside := lost(t, h, master, outside.Acks())
+	// What a client without WAIT was told in the last moment before the cut no replica may have had.
+	lostOutside := lost(t, h, master, slices.DeleteFunc(outside.Acks(), func(a hosts.Ack) bool { return a.At.Before(cut) }))
 	rescued := rescues(t, h, after.Record.Epoch, h.Redis(old).Node)
-	t.Logf("cut: last acknowledged on its side after %s; the others write again after %s; in sync %s after the heal; lost %d of %d (WAIT: %d of %d; outside: %d of %d); rescued: %s",
-		last.Round(time.Millisecond), back.Sub(cut).Round(time.Millisecond), inSync.Round(time.Millisecond), len(lostInside), len(inside.Acks()),
+	t.Logf("cut, with Consul's leader: %v; last acknowledged on its side after %s; the others write again after %s; in sync %s after the heal; lost %d of %d (WAIT: %d of %d; outside: %d of %d); rescued: %s",
+		leader == old, last.Round(time.Millisecond), back.Sub(cut).Round(time.Millisecond), inSync.Round(time.Millisecond), len(lostInside), len(inside.Acks()),
 		len(lostWaited), len(waited(waiting.Acks())), len(lostOutside), len(outside.Acks()), rescued)
 	if last > fenceAfter {
 		t.Errorf("the isolated master acknowledged for %s, want %s at most", last, fenceAfter)
@@ -108,8 +137,15 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 			t.Fatalf("the old master acknowledged %s after the heal", a.Key())
 		}
 	}
-	if limit := downAfter + fenceAfter + 500*time.Millisecond; back.Sub(cut) > 2*limit {
-		t.Errorf("the others wrote again after %s, want %s", back.Sub(cut), limit)
+	again, sync := downAfter+fenceAfter+500*time.Millisecond, 5*time.Second
+	if leader == old {
+		again += consulElects
+	}
+	if rounds() < 10 { // not a measurement, but a test on a machine that does other things as well
+		again, sync = 2*again, limit
+	}
+	if back.Sub(cut) > again || inSync > sync {
+		t.Errorf("the others wrote again after %s, want %s; the old master was in sync %s after the heal, want %s", back.Sub(cut), again, inSync, sync)
 	}
 	if len(lostInside) > 0 {
 		inFile(t, rescued, lostInside)

@@ -59,6 +59,9 @@ func build() (dir string, err error) {
 // limit is how long anything may take that a test waits for.
 const limit = 2 * time.Minute
 
+// logLines is how much of an agent's log is shown.
+const logLines = 400
+
 // start runs an installation on hosts and waits until it is whole.
 func start(t *testing.T, o hosts.Options) (*hosts.Hosts, failover.State) {
 	t.Helper()
@@ -77,7 +80,7 @@ func start(t *testing.T, o hosts.Options) (*hosts.Hosts, failover.State) {
 			log := a.Log()
 			if t.Failed() || os.Getenv("LOGS") != "" {
 				lines := strings.Split(log, "\n")
-				t.Logf("log of %s:\n%s", a.Name, strings.Join(lines[max(0, len(lines)-150):], "\n"))
+				t.Logf("log of %s:\n%s", a.Name, strings.Join(lines[max(0, len(lines)-logLines):], "\n"))
 			}
 			if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
 				t.Errorf("%s raced or panicked", a.Name)

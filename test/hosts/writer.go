@@ -63,6 +63,7 @@ type Writer struct {
 	mu       sync.Mutex
 	addr     string
 	conn     *Conn
+	dialling context.CancelFunc // ends the attempt to connect that is under way
 	acks     []Ack
 	refusals []Refusal
 }
@@ -122,6 +123,9 @@ func (w *Writer) hangUp() {
 	if w.conn != nil {
 		w.conn.Close()
 	}
+	if w.dialling != nil {
+		w.dialling()
+	}
 }
 
 func (w *Writer) run(ctx context.Context) {
@@ -145,13 +149,16 @@ func (w *Writer) run(ctx context.Context) {
 }
 
 func (w *Writer) connect(ctx context.Context) (*Conn, string, error) {
+	dialling, cancel := context.WithCancel(ctx)
+	defer cancel()
 	w.mu.Lock()
 	addr := w.addr
+	w.dialling = cancel
 	w.mu.Unlock()
 	if addr == "" {
 		return nil, "", errors.New("not resolved yet")
 	}
-	conn, err := w.hosts.Connect(ctx, w.From, addr)
+	conn, err := w.hosts.Connect(dialling, w.From, addr)
 	if err != nil {
 		return nil, addr, err
 	}
