@@ -107,7 +107,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
 		epochs: a.epochs, servers: a.servers, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
 		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
-		mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
+		unknown: make(chan struct{}, 1), mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)
 	if g.view.Highest > 0 {
@@ -213,18 +213,22 @@ func (g *group) observe(o plugin.Observation) {
 	g.remote, g.remoteAt = o, g.now()
 }
 
-// introduce makes the agent known to a group, and writes the shared settings if it is the first.
+// introduce makes the agent known to a group, and writes the shared settings if it is the first; and again whenever Consul does
+// not know it any more.
 func (a *agent) introduce(ctx context.Context, g *group) {
 	info := failover.AgentInfo{Agent: a.name, Version: a.version, Nodes: g.nodeNames(), Since: time.Now().UTC()}
 	if listen := a.cfg.Agent.Listen; listen != "off" {
 		info.Address = listen
 	}
 	for ctx.Err() == nil {
-		err := a.makeKnown(ctx, g, info)
-		if err == nil {
-			return
+		if err := a.makeKnown(ctx, g, info); err != nil {
+			a.log.Warn("cannot make this agent known to the group", "group", g.name, "error", err)
+		} else {
+			select {
+			case <-ctx.Done():
+			case <-g.unknown:
+			}
 		}
-		a.log.Warn("cannot make this agent known to the group", "group", g.name, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(500 * time.Millisecond):

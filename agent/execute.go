@@ -38,8 +38,9 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 	case failover.Confirm:
 		g.confirm()
 	case failover.Freeze:
+		tell := func(n *node) { g.tellFrozen(ctx, n, a.Why) } // after the order, so not in its context
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
-			return g.freeze(ctx, n, a)
+			return g.freeze(ctx, n, a, tell)
 		})
 	case failover.Kill:
 		g.kill(ctx, key, a)
@@ -106,7 +107,8 @@ func pauseAfterError(ctx context.Context) {
 	}
 }
 
-func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(), error) {
+// freeze closes a server; tell tells the other agents, where that one could not keep its lease.
+func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze, tell func(*node)) (func(), error) {
 	f, err := n.drv.Freeze(ctx, n.name)
 	return func() {
 		if g.running["role "+n.name] {
@@ -120,7 +122,7 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze) (func(),
 		n.maybeOpen, n.paused = false, nil
 		n.halfSynced = n.halfSynced || f.SyncCutOff
 		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, g.view.Fence()) != 0 {
-			g.tellFrozen(ctx, n, a.Why)
+			tell(n)
 		}
 		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: position(f.Position), Keys: f.Keys}
 	}, err
@@ -244,11 +246,13 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	case failover.Reread:
 		return g.reread(ctx), nil
 	case failover.Create:
-		index, err := g.store.Create(ctx, g.name, a.Record, a.Index, g.entry(a.Record))
-		if err == nil && a.Order != 0 {
-			err = g.store.DeleteOrder(ctx, g.name, a.Order)
-		}
-		return func() { g.committed(a.Record, index) }, err
+		index, err := g.store.Create(ctx, g.name, a.Record, a.Index, a.Order, g.entry(a.Record))
+		return func() {
+			g.committed(a.Record, index)
+			if a.Order != 0 {
+				v.State.Order = nil
+			}
+		}, err
 	case failover.Elect:
 		grounds := catalog.Grounds{Votes: a.Votes, Order: a.Order}
 		index, err := g.store.Elect(ctx, g.name, a.Record, a.Index, grounds, g.entry(a.Record))

@@ -30,6 +30,8 @@ type group struct {
 	epochs  *epochs
 	servers *servers
 	confirm func() // asks for a consistent read of the record
+	// unknown is told when the state lacks this agent, or the settings: somebody has deleted them.
+	unknown chan struct{}
 
 	news  chan func()
 	view  failover.View
@@ -281,6 +283,12 @@ func (g *group) take(s failover.State, begun time.Duration) {
 	}
 	g.noteIndex(s.Index)
 	g.view.State, g.view.Read = s, true
+	if _, known := s.Agents[g.agent]; !known || s.Settings == nil {
+		select {
+		case g.unknown <- struct{}{}:
+		default:
+		}
+	}
 	g.view.StateBegun = max(g.view.StateBegun, begun)
 	g.noteEpoch()
 }

@@ -37,7 +37,7 @@ type store interface {
 	Session() string
 	ReadGroup(ctx context.Context, group string, consistent bool) (failover.State, error)
 
-	Create(ctx context.Context, group string, r *failover.Record, index uint64, m catalog.MasterEntry) (uint64, error)
+	Create(ctx context.Context, group string, r *failover.Record, index, order uint64, m catalog.MasterEntry) (uint64, error)
 	Elect(ctx context.Context, group string, r *failover.Record, index uint64, on catalog.Grounds, m catalog.MasterEntry) (uint64, error)
 	Commit(ctx context.Context, group string, r *failover.Record, index uint64, m catalog.MasterEntry) (uint64, error)
 	Amend(ctx context.Context, group string, r *failover.Record, index uint64) (uint64, error)

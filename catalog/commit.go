@@ -26,9 +26,23 @@ type MasterEntry struct {
 }
 
 // Create writes a group's first record and the entry of its master, in one transaction, over the record of index casIndex,
-// 0 if there must be none. The lock must be held; otherwise it is ErrConflict. It returns the record's index.
-func (c *Catalog) Create(ctx context.Context, group string, r *failover.Record, casIndex uint64, m MasterEntry) (uint64, error) {
-	return c.lead(ctx, "create record", group, r, casIndex, api.KVCheckSession, nil, m)
+// 0 if there must be none. order is the index of the operator's order that it takes up, 0 if there is none. The lock must be held;
+// otherwise it is ErrConflict. It returns the record's index.
+func (c *Catalog) Create(ctx context.Context, group string, r *failover.Record, casIndex, order uint64, m MasterEntry) (uint64, error) {
+	return c.lead(ctx, "create record", group, r, casIndex, api.KVCheckSession, c.takeUp(group, order), m)
+}
+
+// takeUp deletes an operator's order, if it is still the one of that index.
+func (c *Catalog) takeUp(group string, order uint64) api.TxnOps {
+	if order == 0 {
+		return nil
+	}
+	key := c.keys(group).order()
+	// delete-cas would succeed on an order that is gone.
+	return api.TxnOps{
+		c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: order}),
+		c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
+	}
 }
 
 // Grounds are what an election rests on; it is not committed if any of it has changed since it was read.
@@ -48,12 +62,7 @@ func (c *Catalog) Elect(ctx context.Context, group string, r *failover.Record, c
 	for agent, index := range g.Votes {
 		ops = append(ops, c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.vote(agent), Index: index}))
 	}
-	if g.Order != 0 {
-		// delete-cas would succeed on an order that is gone.
-		ops = append(ops,
-			c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.order(), Index: g.Order}),
-			c.kvOp(api.KVTxnOp{Verb: api.KVDelete, Key: k.order()}))
-	}
+	ops = append(ops, c.takeUp(group, g.Order)...)
 	return c.lead(ctx, "elect", group, r, casIndex, api.KVLock, ops, failing)
 }
 

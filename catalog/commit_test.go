@@ -15,14 +15,14 @@ func TestRecordAndNameMoveTogether(t *testing.T) {
 	c := leading(t, s, "a")
 	ctx := t.Context()
 
-	created, err := c.Create(ctx, "redis", record(1, "a"), 0, masterEntry("10.0.0.1", "passing"))
+	created, err := c.Create(ctx, "redis", record(1, "a"), 0, 0, masterEntry("10.0.0.1", "passing"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := names(s, "redis-master", "10.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Create(ctx, "redis", record(1, "b"), 0, masterEntry("10.0.0.2", "passing")); !errors.Is(err, ErrConflict) {
+	if _, err := c.Create(ctx, "redis", record(1, "b"), 0, 0, masterEntry("10.0.0.2", "passing")); !errors.Is(err, ErrConflict) {
 		t.Fatalf("the second creation gives %v, want %v", err, ErrConflict)
 	}
 
@@ -72,7 +72,7 @@ func TestElectTakesTheLockAndRestsOnVotes(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	ctx := t.Context()
 	c := leading(t, s, "a")
-	created, err := c.Create(ctx, "redis", record(1, "a"), 0, masterEntry("10.0.0.1", "passing"))
+	created, err := c.Create(ctx, "redis", record(1, "a"), 0, 0, masterEntry("10.0.0.1", "passing"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestStaleLeaderFailsWhole(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	ctx := t.Context()
 	old := leading(t, s, "a")
-	index, err := old.Create(ctx, "redis", record(1, "a"), 0, masterEntry("10.0.0.1", "passing"))
+	index, err := old.Create(ctx, "redis", record(1, "a"), 0, 0, masterEntry("10.0.0.1", "passing"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestStaleLeaderFailsWhole(t *testing.T) {
 func TestOutcomeOfWrites(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	c := leading(t, s, "a")
-	if _, err := c.Create(t.Context(), "redis", record(1, "a"), 0, masterEntry("10.0.0.1", "passing")); err != nil {
+	if _, err := c.Create(t.Context(), "redis", record(1, "a"), 0, 0, masterEntry("10.0.0.1", "passing")); err != nil {
 		t.Fatal(err)
 	}
 	s.Stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type registry struct {
 type registered struct {
 	// op is held while Consul is told about the service, so that the newest wish is told last.
 	op sync.Mutex
+	// swept tells that checks were removed which an earlier version left; op guards it.
+	swept bool
 
 	// The rest is guarded by the registry's mutex.
 	want  Service
@@ -158,9 +161,15 @@ func (c *Catalog) bring(ctx context.Context, r *registered) error {
 		return nil
 	}
 	err := c.local(ctx, "register service "+want.ID, callTimeout, func(ctx context.Context, a *api.Agent) error {
-		opts := api.ServiceRegisterOpts{ReplaceExistingChecks: true}.WithContext(ctx)
-		if err := a.ServiceRegisterOpts(c.registration(want), opts); err != nil {
+		// replace-existing-checks would end maintenance, which is a check as well.
+		if err := a.ServiceRegisterOpts(c.registration(want), api.ServiceRegisterOpts{}.WithContext(ctx)); err != nil {
 			return err
+		}
+		if !r.swept {
+			if err := sweep(ctx, a, want); err != nil {
+				return err
+			}
+			r.swept = true
 		}
 		there, _, err := a.Service(want.ID, queryOptions(ctx, false))
 		if err == nil && !c.same(want, there) {
@@ -180,6 +189,24 @@ func (c *Catalog) bring(ctx context.Context, r *registered) error {
 	}
 	r.right = true
 	poke(g.wake)
+	return nil
+}
+
+// sweep removes the checks of a service that it should not have, but for the one that is its maintenance.
+func sweep(ctx context.Context, a *api.Agent, s Service) error {
+	there, err := a.ChecksWithFilterOpts(fmt.Sprintf("ServiceID == %q", s.ID), queryOptions(ctx, false))
+	if err != nil {
+		return err
+	}
+	for id := range there {
+		wanted := slices.ContainsFunc(s.Checks, func(k Check) bool { return k.ID == id })
+		if wanted || strings.HasPrefix(id, api.ServiceMaintPrefix) {
+			continue
+		}
+		if err := a.CheckDeregisterOpts(id, queryOptions(ctx, false)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

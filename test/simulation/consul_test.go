@@ -151,11 +151,16 @@ func (c *consul) elect(l *life, id string, r *failover.Record, index uint64, on 
 			return 0, conflict("the vote of %s has changed", agent)
 		}
 	}
-	if on.Order != 0 && (c.state.Order == nil || c.state.OrderIndex != on.Order) {
+	return c.takeUp(l, id, "elects ("+string(r.Election.Kind)+": "+r.Election.Cause+")", true, r, index, on.Order, entry)
+}
+
+// takeUp is lead with the operator's order of an index, if that is not 0: it is deleted.
+func (c *consul) takeUp(l *life, id, what string, take bool, r *failover.Record, index, order uint64, entry catalog.MasterEntry) (uint64, error) {
+	if order != 0 && (c.state.Order == nil || c.state.OrderIndex != order) {
 		return 0, conflict("the order has changed")
 	}
-	return c.lead(l, id, "elects ("+string(r.Election.Kind)+": "+r.Election.Cause+")", true, r, index, entry, func(s *failover.State) {
-		if on.Order != 0 {
+	return c.lead(l, id, what, take, r, index, entry, func(s *failover.State) {
+		if order != 0 {
 			s.Order = nil
 		}
 	})

@@ -184,9 +184,9 @@ func (c *consulClient) write(ctx context.Context, what string, do func(id string
 }
 
 // Create implements agent.Consul.
-func (c *consulClient) Create(ctx context.Context, _ string, r *failover.Record, index uint64, m catalog.MasterEntry) (uint64, error) {
+func (c *consulClient) Create(ctx context.Context, _ string, r *failover.Record, index, order uint64, m catalog.MasterEntry) (uint64, error) {
 	return c.write(ctx, "record", func(id string) (uint64, error) {
-		return c.consul().lead(c.l, id, "makes the record", false, r, index, m, nil)
+		return c.consul().takeUp(c.l, id, "makes the record", false, r, index, order, m)
 	})
 }
 
