@@ -281,7 +281,7 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		index, err := g.store.Amend(ctx, g.name, a.Record, a.Index)
 		return func() { g.committed(a.Record, index) }, err
 	case failover.RefuseOrder:
-		err := g.store.PutOrder(ctx, g.name, a.Order)
+		err := g.store.AnswerOrder(ctx, g.name, a.Order, a.Index)
 		return func() { v.State.Order = &a.Order }, err
 	}
 	panic("no such action: " + a.String())

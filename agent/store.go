@@ -47,8 +47,7 @@ type store interface {
 	PutVote(ctx context.Context, group string, v failover.Vote) error
 	DeleteVote(ctx context.Context, group string) error
 	PutReport(ctx context.Context, group string, r failover.Report) error
-	PutOrder(ctx context.Context, group string, o failover.Order) error
-	DeleteOrder(ctx context.Context, group string, index uint64) error
+	AnswerOrder(ctx context.Context, group string, o failover.Order, index uint64) error
 	// ClaimTag names the services (by id) of that name, besides own, that pass and have the tag, and takes it off those whose
 	// machine is away.
 	ClaimTag(ctx context.Context, service, tag, own string) ([]string, error)

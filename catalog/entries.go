@@ -37,19 +37,28 @@ func (c *Catalog) DeleteAgent(ctx context.Context, group, agent string) error {
 // PutSettings writes the settings of a group over those of index casIndex; 0 creates them. It is ErrConflict if
 // somebody else has written them.
 func (c *Catalog) PutSettings(ctx context.Context, group string, s failover.Settings, casIndex uint64) error {
-	what := "write settings of group " + group
-	value, err := json.Marshal(s)
+	return c.cas(ctx, "write settings of group "+group, c.keys(group).settings(), s, casIndex)
+}
+
+// cas writes v over the entry of index casIndex, 0 if there must be none. It is ErrConflict if there is another.
+func (c *Catalog) cas(ctx context.Context, what, key string, v any, casIndex uint64) error {
+	value, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return c.write(ctx, what, func(ctx context.Context, client *api.Client) error {
-		p := &api.KVPair{Key: c.keys(group).settings(), Value: value, ModifyIndex: casIndex}
+		p := &api.KVPair{Key: key, Value: value, ModifyIndex: casIndex}
 		ok, _, err := client.KV().CAS(p, writeOptions(ctx))
 		return won(ok, err)
 	})
 }
 
-// PutOrder writes what an operator asks for, or the answer to it, over what is there.
+// AnswerOrder writes the answer to the order of index casIndex over it. It is ErrConflict if there is another, or none any more.
+func (c *Catalog) AnswerOrder(ctx context.Context, group string, o failover.Order, casIndex uint64) error {
+	return c.cas(ctx, "answer the order for group "+group, c.keys(group).order(), o, casIndex)
+}
+
+// PutOrder writes what an operator asks for over what is there.
 func (c *Catalog) PutOrder(ctx context.Context, group string, o failover.Order) error {
 	return c.put(ctx, "write order for group "+group, c.keys(group).order(), o)
 }

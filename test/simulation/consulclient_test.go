@@ -276,20 +276,13 @@ func (c *consulClient) PutReport(ctx context.Context, _ string, r failover.Repor
 	})
 }
 
-// PutOrder implements agent.Consul.
-func (c *consulClient) PutOrder(ctx context.Context, _ string, o failover.Order) error {
+// AnswerOrder implements agent.Consul.
+func (c *consulClient) AnswerOrder(ctx context.Context, _ string, o failover.Order, index uint64) error {
 	return c.do(ctx, "order", func(_ string, k *consul) error {
-		k.apply(func(s *failover.State) { s.Order, s.OrderIndex = &o, k.index })
-		return nil
-	})
-}
-
-// DeleteOrder implements agent.Consul.
-func (c *consulClient) DeleteOrder(ctx context.Context, _ string, index uint64) error {
-	return c.do(ctx, "order", func(_ string, k *consul) error {
-		if k.state.OrderIndex == index {
-			k.apply(func(s *failover.State) { s.Order = nil })
+		if k.state.Order == nil || k.state.OrderIndex != index {
+			return conflict("the order has changed")
 		}
+		k.apply(func(s *failover.State) { s.Order, s.OrderIndex = &o, k.index })
 		return nil
 	})
 }
