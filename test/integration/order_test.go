@@ -18,6 +18,14 @@ func TestSwitchover(t *testing.T) {
 	for range rounds() {
 		before := counted(t, s)
 		target := replica(s, before)
+		// Redis follows before Consul has heard of it, and until then the order would be refused.
+		eventually(t, "Consul knows that "+target.Node+" follows", func(ctx context.Context) error {
+			now, err := s.State(ctx)
+			if rep := now.Nodes[target.Node]; err == nil && (rep.State != failover.StateFollowing || rep.Epoch != before.Record.Epoch) {
+				err = fmt.Errorf("it is %s in epoch %d", rep.State, rep.Epoch)
+			}
+			return err
+		})
 		w := s.StartWriter(t.Context(), 0, time.Millisecond)
 		defer w.Stop()
 		acknowledged(t, w, 200)
