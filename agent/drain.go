@@ -29,8 +29,9 @@ func (a *agent) watchMaintenance(ctx context.Context) {
 
 func (a *agent) maintain(ctx context.Context, found map[string]string) {
 	for _, g := range a.groups {
-		reasons := map[string]string{}
+		reasons, drained := map[string]string{}, map[string]bool{}
 		for name := range g.nodes {
+			_, drained[name] = found[g.names.node+"-"+name]
 			for _, id := range []string{"", g.names.node + "-" + name, g.names.replica + "-" + name} {
 				if notes, ok := found[id]; ok {
 					reasons[name] = "it is in Consul's maintenance mode: " + notes
@@ -39,7 +40,7 @@ func (a *agent) maintain(ctx context.Context, found map[string]string) {
 		}
 		g.tell(ctx, func() {
 			for name, n := range g.nodes {
-				n.maintenance = reasons[name]
+				n.maintenance, n.drained = reasons[name], drained[name]
 			}
 		})
 	}
@@ -58,15 +59,14 @@ func (a *agent) drain(ctx context.Context) {
 	}
 	for _, g := range a.groups {
 		for ctx.Err() == nil {
-			masters := make(chan string, 1)
-			g.tell(ctx, func() { masters <- g.ownMaster() })
+			answer := make(chan bool, 1)
+			g.tell(ctx, func() { answer <- g.handedOver() })
 			select {
-			case name := <-masters:
-				if name == "" {
-					break
+			case done := <-answer:
+				if !done {
+					time.Sleep(20 * time.Millisecond)
+					continue
 				}
-				time.Sleep(20 * time.Millisecond)
-				continue
 			case <-ctx.Done():
 			}
 			break
@@ -77,10 +77,12 @@ func (a *agent) drain(ctx context.Context) {
 	}
 }
 
-// ownMaster is the node of this agent that is master of the group, or was while another is being elected; empty if none.
-func (g *group) ownMaster() string {
+// handedOver tells whether no node of this agent is master, or was while another is being elected, and the history of the
+// change of master that this agent led says that the new one has opened.
+func (g *group) handedOver() bool {
 	if r := g.view.State.Record; r != nil && g.nodes[r.Master] != nil {
-		return r.Master
+		return false
 	}
-	return ""
+	c := g.change
+	return c == nil || c.opened && c.written == len(c.history.Steps)
 }

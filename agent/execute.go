@@ -271,7 +271,7 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 			// That the compare-and-set went through says what a consistent read would say, unless one that was slow to arrive
 			// has said more already.
 			if index > v.Lease.Index {
-				g.takeLease(failover.Lease{Begun: begun, Record: a.Record, Index: index})
+				g.takeLease(failover.Lease{Begun: begun, Record: a.Record, Index: index}, 0)
 				// A read that was sent before this was known may have come before the commit.
 				g.leaseRead = g.now()
 			}

@@ -47,8 +47,9 @@ type group struct {
 	// judged is the last verdict, downSince is when it last became down.
 	judged    failover.Verdict
 	downSince time.Duration
-	// fenceAfter is the shared setting, for the reader of the leases.
+	// fenceAfter is the shared setting, and recordSeen the index of the newest record known: for the reader of the leases.
 	fenceAfter atomic.Int64
+	recordSeen atomic.Uint64
 	// tagFree tells that no other node passes with the tag master; tagWaits says why that is not known.
 	tagFree  bool
 	tagWaits string
@@ -270,98 +271,6 @@ func (g *group) settings() failover.Settings {
 		return *s
 	}
 	return failover.DefaultSettings()
-}
-
-// take takes in what a read of the group's state answered. begun is when a consistent read was sent, or 0.
-//
-// Indexes alone do not order what was read of the group and what of all groups together, which has the highest of all of them:
-// a consistent read that began after the newest was told is newer, whatever its index, if it has no older record.
-func (g *group) take(s failover.State, begun time.Duration) {
-	newer := begun > g.stateAt && s.RecordIndex >= g.view.State.RecordIndex
-	if s.Index < g.stateIndex && !newer && failover.Kept(failover.IndexOrder) {
-		return
-	}
-	g.noteIndex(s.Index)
-	g.view.State, g.view.Read = s, true
-	if _, known := s.Agents[g.agent]; !known || s.Settings == nil {
-		select {
-		case g.unknown <- struct{}{}:
-		default:
-		}
-	}
-	g.view.StateBegun = max(g.view.StateBegun, begun)
-	g.noteEpoch()
-}
-
-// takeLease takes in what a consistent read of the record answered.
-func (g *group) takeLease(l failover.Lease) {
-	v := &g.view
-	switch {
-	case l.Begun < g.leaseRead && failover.Kept(failover.IndexOrder):
-		return
-	case l.Index < v.Lease.Index:
-		g.wentBack(l)
-		return
-	case l.Record == nil || l.Record.Epoch < v.Highest:
-		// What cannot be trusted gives no lease, and takes none that has not ended.
-		if l.Index >= v.State.RecordIndex {
-			v.State.Record, v.State.RecordIndex = l.Record, l.Index
-		}
-		return
-	}
-	g.leaseRead, l.Extended = l.Begun, v.Lease.Extended
-	v.Lease = l
-	if l.Index > v.State.RecordIndex {
-		v.State.Record, v.State.RecordIndex = l.Record, l.Index
-		// An older answer to the watch must not bring the record before it back.
-		g.noteIndex(l.Index)
-		g.noteEpoch()
-	}
-}
-
-// wentBack takes in that Consul has an older record than one that it confirmed before, or none: a snapshot was restored, or
-// the record was deleted. Even in the same epoch it is not to be trusted, until an operator makes one of a higher epoch.
-func (g *group) wentBack(l failover.Lease) {
-	v := &g.view
-	g.log.Error("ALARM: Consul's record of the group went back or is gone", "had_index", v.Lease.Index, "index", l.Index)
-	if l.Record != nil && l.Record.Epoch >= v.Highest {
-		g.raise(l.Record.Epoch + 1)
-	}
-	v.State.Record, v.State.RecordIndex = l.Record, l.Index
-	v.Lease.Index = l.Index // said once
-	g.stateIndex = 0
-}
-
-func (g *group) noteIndex(index uint64) {
-	if index >= g.stateIndex {
-		g.stateIndex, g.stateAt = index, g.now()
-	}
-}
-
-func (g *group) noteEpoch() {
-	r := g.view.State.Record
-	if r != nil && r.Epoch > g.view.Highest {
-		g.raise(r.Epoch)
-	}
-}
-
-func (g *group) raise(epoch uint64) {
-	g.view.Highest = epoch
-	go func() {
-		if err := g.epochs.raise(g.name, epoch); err != nil {
-			g.log.Error("cannot keep the highest epoch seen", "error", err)
-		}
-	}()
-}
-
-// committed takes in the outcome of an own commit of the record: the group goes on from it at once.
-func (g *group) committed(r *failover.Record, index uint64) {
-	if index < g.view.State.RecordIndex {
-		return
-	}
-	g.view.State.Record, g.view.State.RecordIndex = r, index
-	g.noteIndex(index)
-	g.noteEpoch()
 }
 
 // say logs what is waited for and refused, once per change.

@@ -67,9 +67,9 @@ func (l *leases) once(ctx context.Context, limit time.Duration) error {
 	if len(l.groups) == 0 {
 		return nil
 	}
-	names := make([]string, len(l.groups))
+	names, seen := make([]string, len(l.groups)), make([]uint64, len(l.groups))
 	for i, g := range l.groups {
-		names[i] = g.name
+		names[i], seen[i] = g.name, g.recordSeen.Load()
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -81,10 +81,10 @@ func (l *leases) once(ctx context.Context, limit time.Duration) error {
 	if !failover.Kept(failover.StampBefore) {
 		begun = l.now()
 	}
-	for _, g := range l.groups {
+	for i, g := range l.groups {
 		r := records[g.name]
 		lease := failover.Lease{Begun: begun, Record: r.Record, Index: r.Index}
-		g.tell(ctx, func() { g.takeLease(lease) })
+		g.tell(ctx, func() { g.takeLease(lease, seen[i]) })
 	}
 	return nil
 }

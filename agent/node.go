@@ -51,6 +51,8 @@ type node struct {
 	paused        *failover.PausedFor
 	// maintenance and leaving say why it should not be master; empty when it may.
 	maintenance, leaving string
+	// drained tells that its service is in maintenance, whatever is with the machine and its other services.
+	drained bool
 	// rescuedRun is the run whose data set was saved; rescueFailed is why the last try came to nothing, and rescueAfter when
 	// the next is due.
 	rescuedRun, rescueFailed string

@@ -39,13 +39,15 @@ type face struct {
 	link      plugin.Link
 	state     failover.NodeState
 	dead      bool
+	drained   bool
 	epoch     uint64
 	phase     failover.Phase
 	verdict   failover.Verdict
 }
 
 func (g *group) face(n *node, role string) face {
-	f := face{role: role, run: n.info.RunID, link: n.seen.Link, state: n.state(), dead: n.dead, verdict: g.view.Judgement.Verdict}
+	f := face{role: role, run: n.info.RunID, link: n.seen.Link, state: n.state(), dead: n.dead, drained: n.drained,
+		verdict: g.view.Judgement.Verdict}
 	if r := g.view.State.Record; r != nil {
 		f.epoch, f.phase = r.Epoch, r.Phase
 	}

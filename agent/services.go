@@ -88,7 +88,8 @@ func (g *group) services(n *node) []catalog.Service {
 		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name})
 	}
 	list := []catalog.Service{main}
-	if role == tagReplica {
+	// The replica's own service is not registered while the other is in maintenance: if it came later, it would not be.
+	if role == tagReplica && !n.drained {
 		id := g.names.replica + "-" + n.name
 		list = append(list, catalog.Service{ID: id, Name: g.names.replica, Tags: tags, Address: host, Port: port, Meta: meta,
 			Checks: []catalog.Check{{ID: id + ":readable", Name: checks.NameReadable}}})

@@ -26,6 +26,13 @@ func TestDrainOnLeave(t *testing.T) {
 		t.Fatalf("%s is master of epoch %d when the agent of %s has ended, want another of epoch %d",
 			now.Record.Master, now.Record.Epoch, old.Node, before.Record.Epoch+1)
 	}
+	k, err := s.Catalog(1)
+	must(t, err)
+	history, err := k.History(t.Context(), s.Group(), 1)
+	must(t, err)
+	if len(history) != 1 || history[0].Epoch != now.Record.Epoch || history[0].From != old.Node {
+		t.Errorf("history %+v", history)
+	}
 	after := steady(t, s, before.Record.Epoch+1)
 	acknowledged(t, w, len(w.Acks())+100)
 	w.Stop()

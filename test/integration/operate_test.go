@@ -52,50 +52,6 @@ func TestMaintenance(t *testing.T) {
 	})
 }
 
-// With wait:1 and one replica dead, a master that dies is not replaced: the other replica may lack what WAIT has
-// acknowledged. An operator can overrule that, and history says who.
-func TestDurabilityWaits(t *testing.T) {
-	s, _ := start(t, sandbox.Options{GroupHCL: `durability = "wait:1"`})
-	var before failover.State
-	eventually(t, "durability is in force", func(ctx context.Context) error {
-		before = counted(t, s)
-		if before.Record.Durability != "wait:1" {
-			return fmt.Errorf("durability is %s", before.Record.Durability)
-		}
-		return nil
-	})
-	old, dead := master(s, before), replica(s, before)
-	must(t, dead.Kill())
-	eventually(t, "the death of a replica is known", func(ctx context.Context) error {
-		now, err := s.State(ctx)
-		if err == nil && now.Nodes[dead.Node].State != failover.StateDead {
-			err = fmt.Errorf("%s is %s", dead.Node, now.Nodes[dead.Node].State)
-		}
-		return err
-	})
-	must(t, old.Kill())
-	eventually(t, "an agent says what it waits for", func(ctx context.Context) error {
-		for _, a := range s.Agents() {
-			if strings.Contains(a.Log(), "durability wait:1 needs the reports of 2 of the 2 other nodes, 1 are here") {
-				return nil
-			}
-		}
-		return fmt.Errorf("nobody does")
-	})
-	now, err := s.State(t.Context())
-	if must(t, err); now.Record.Phase != failover.Electing {
-		t.Fatalf("epoch %d is %s", now.Record.Epoch, now.Record.Phase)
-	}
-	order(t, s, failover.Order{Kind: failover.OrderFailover, AcceptLoss: true})
-	steady(t, s, before.Record.Epoch+1)
-	k, err := s.Catalog(0)
-	must(t, err)
-	history, err := k.History(t.Context(), "redis", 1)
-	if err != nil || len(history) == 0 || !strings.Contains(history[0].Cause, "a test accepts the loss of writes") {
-		t.Errorf("history %+v, %v", history, err)
-	}
-}
-
 // A record that was deleted stops everything automatic until an operator makes it anew.
 func TestRecordLost(t *testing.T) {
 	s, _ := start(t, sandbox.Options{})

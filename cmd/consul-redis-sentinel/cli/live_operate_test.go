@@ -166,6 +166,16 @@ func TestDrainOnARunningGroup(t *testing.T) {
 		}
 		return err
 	})
+	readable := func() bool {
+		services, err := s.Consul(0).Client.Agent().Services()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return services["redis-replica-"+old] != nil
+	}
+	if readable() {
+		t.Errorf("%s is in maintenance, and registered as a replica to read from", old)
+	}
 	checks, err := s.Consul(0).Client.Agent().Checks()
 	if err != nil || checks["_service_maintenance:redis-"+old] == nil || !strings.HasPrefix(checks["_service_maintenance:redis-"+old].Notes, "drained by ") {
 		t.Errorf("%s is not in Consul's maintenance mode any more: %v", old, err)
@@ -174,6 +184,12 @@ func TestDrainOnARunningGroup(t *testing.T) {
 
 	expect(ExitOK, "not in maintenance any more: redis-"+old, "drain", old, "-end")
 	mayBeMaster(t, s, old)
+	eventually(t, "it is registered as a replica to read from", func(context.Context) error {
+		if !readable() {
+			return errors.New("it is not")
+		}
+		return nil
+	})
 	awaitWhole(t, s)
 	expect(ExitOK, old+" takes writes", "switchover", "redis", "-to", old, "-timeout", limit.String())
 	written(len(w.Acks()) + 100)
