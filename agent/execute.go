@@ -225,11 +225,18 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	v := &g.view
 	switch a := a.(type) {
 	case failover.PutReport:
-		err := g.store.PutReport(ctx, g.name, a.Report)
-		return func() { v.State.Nodes = with(v.State.Nodes, a.Report.Node, a.Report) }, err
+		index, err := g.store.PutReport(ctx, g.name, a.Report)
+		return func() {
+			g.noteIndex(index) // an older answer to the watch must not take it back
+			v.State.Nodes = with(v.State.Nodes, a.Report.Node, a.Report)
+		}, err
 	case failover.PutVote:
-		err := g.store.PutVote(ctx, g.name, a.Vote)
-		return func() { v.State.Votes = with(v.State.Votes, g.agent, a.Vote) }, err
+		index, err := g.store.PutVote(ctx, g.name, a.Vote)
+		return func() {
+			g.noteIndex(index)
+			a.Vote.Index = index
+			v.State.Votes = with(v.State.Votes, g.agent, a.Vote)
+		}, err
 	case failover.DropVote:
 		err := g.store.DeleteVote(ctx, g.name)
 		return func() { v.State.Votes = without(v.State.Votes, g.agent) }, err
@@ -255,10 +262,11 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		}, err
 	case failover.Elect:
 		grounds := catalog.Grounds{Votes: a.Votes, Order: a.Order}
+		begun := g.now()
 		index, err := g.store.Elect(ctx, g.name, a.Record, a.Index, grounds, g.entry(a.Record))
 		return func() {
 			g.committed(a.Record, index)
-			v.State.Leader = g.agent
+			v.Leads(begun)
 			if a.Order != 0 {
 				v.State.Order = nil
 			}

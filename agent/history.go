@@ -15,9 +15,12 @@ type change struct {
 	written   int // how many steps the history had when it was last written
 }
 
+// historyEvery is how long a step that is not the last may wait to be written, so that it delays nothing that others wait for.
+const historyEvery = time.Second
+
 // keepHistory writes what is known of the last change of master: right after its commit, because the followers of
-// Consul's leader learn of a commit with the next write and stale DNS answers with them; and again when the new
-// master has opened and when the others follow.
+// Consul's leader learn of a commit with the next write and stale DNS answers with them; and again when the others
+// follow, or a while after the new master has opened.
 func (g *group) keepHistory(ctx context.Context) {
 	c, v := g.change, &g.view
 	if c == nil || g.running["history"] {
@@ -36,7 +39,8 @@ func (g *group) keepHistory(ctx context.Context) {
 	if complete {
 		c.step("follow", v.Now)
 	}
-	if len(c.history.Steps) == c.written {
+	due := c.written == 0 || complete || v.Now >= c.committed+historyEvery
+	if len(c.history.Steps) == c.written || !due {
 		return
 	}
 	h := c.history

@@ -136,7 +136,10 @@ func (g *group) claimTag(ctx context.Context) {
 			why = strings.Join(others, ", ") + " still pass with the tag"
 		}
 		if why != "" {
-			pauseAfterError(ctx)
+			select { // writes go on meanwhile: it is the name by tag alone that waits
+			case <-ctx.Done():
+			case <-time.After(tagRetry):
+			}
 		}
 		return func() {
 			g.tagFree = why == ""
@@ -154,6 +157,8 @@ func (g *group) named(n *node) bool {
 }
 
 const (
+	// tagRetry is how often a master asks whether the tag is free.
+	tagRetry = 50 * time.Millisecond
 	// turnFor is how long a change of master may keep a node from its next role before its checks say so. Most
 	// changes take some milliseconds: each check that turned critical and back would cost Raft commits just when
 	// the change needs them, and would take every replica out of DNS.

@@ -44,9 +44,9 @@ type store interface {
 
 	AcquireLock(ctx context.Context, group string) (bool, error)
 	ReleaseLock(ctx context.Context, group string) error
-	PutVote(ctx context.Context, group string, v failover.Vote) error
+	PutVote(ctx context.Context, group string, v failover.Vote) (uint64, error)
 	DeleteVote(ctx context.Context, group string) error
-	PutReport(ctx context.Context, group string, r failover.Report) error
+	PutReport(ctx context.Context, group string, r failover.Report) (uint64, error)
 	AnswerOrder(ctx context.Context, group string, o failover.Order, index uint64) error
 	// ClaimTag names the services (by id) of that name, besides own, that pass and have the tag, and takes it off those whose
 	// machine is away.

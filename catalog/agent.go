@@ -40,7 +40,6 @@ type self struct {
 	started chan struct{} // closed by Run
 	spec    AgentSpec     // set before started is closed
 	suspect chan struct{} // the session may be gone
-	beat    chan struct{} // status or output has changed
 
 	mu             sync.Mutex
 	session        string
@@ -49,7 +48,7 @@ type self struct {
 
 func newSelf() *self {
 	return &self{
-		started: make(chan struct{}), suspect: make(chan struct{}, 1), beat: make(chan struct{}, 1),
+		started: make(chan struct{}), suspect: make(chan struct{}, 1),
 		status: api.HealthPassing, output: "running",
 	}
 }
@@ -101,7 +100,8 @@ func (c *Catalog) Run(ctx context.Context, spec AgentSpec) {
 	c.leave(context.WithoutCancel(ctx))
 }
 
-// SetAgentCheck sets status and output of the agent's own check. Status is "passing" or "warning"; the session
+// SetAgentCheck sets status and output of the agent's own check, with the next heartbeat: in a change of master, where they
+// change with every step, each write would stand in the way of those that others wait for. Status is "passing" or "warning"; the session
 // would not survive "critical", which therefore counts as a warning.
 func (c *Catalog) SetAgentCheck(status, output string) {
 	if status != api.HealthPassing {
@@ -109,12 +109,8 @@ func (c *Catalog) SetAgentCheck(status, output string) {
 	}
 	s := c.self
 	s.mu.Lock()
-	changed := s.status != status || s.output != output
+	defer s.mu.Unlock()
 	s.status, s.output = status, output
-	s.mu.Unlock()
-	if changed {
-		poke(s.beat)
-	}
 }
 
 // keepAlive sends the heartbeats.
@@ -150,7 +146,6 @@ func (c *Catalog) keepAlive(ctx context.Context) {
 		t := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-		case <-c.self.beat:
 		case <-t.C:
 		}
 		t.Stop()

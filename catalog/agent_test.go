@@ -26,7 +26,7 @@ func TestLockOfDeadAgentIsFree(t *testing.T) {
 	go dead.keepSession(t.Context())
 	eventually(t, func() error { return hasSession(dead) })
 	eventually(t, func() error { return lock(t, dead) })
-	if err := dead.PutVote(t.Context(), "redis", failover.Vote{Epoch: 1}); err != nil {
+	if _, err := dead.PutVote(t.Context(), "redis", failover.Vote{Epoch: 1}); err != nil {
 		t.Fatal(err)
 	}
 	other, _ := running(t, s, "other")
@@ -54,7 +54,7 @@ func TestLeave(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	c, leave := running(t, s, "a")
 	eventually(t, func() error { return lock(t, c) })
-	if err := c.PutVote(t.Context(), "redis", failover.Vote{Epoch: 1}); err != nil {
+	if _, err := c.PutVote(t.Context(), "redis", failover.Vote{Epoch: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Register(t.Context(), redis("a")); err != nil {
@@ -85,7 +85,7 @@ func TestVotesAndSessions(t *testing.T) {
 		return state.Votes
 	}
 	for epoch := range uint64(3) {
-		if err := c.PutVote(t.Context(), "redis", failover.Vote{Epoch: epoch}); err != nil {
+		if _, err := c.PutVote(t.Context(), "redis", failover.Vote{Epoch: epoch}); err != nil {
 			t.Fatal(err)
 		}
 		if v := votes(); v["a"].Epoch != epoch {
@@ -95,7 +95,7 @@ func TestVotesAndSessions(t *testing.T) {
 	if err := c.DeleteVote(t.Context(), "redis"); err != nil || len(votes()) != 0 {
 		t.Fatalf("votes are %v (%v), want none", votes(), err)
 	}
-	if err := c.PutVote(t.Context(), "redis", failover.Vote{Epoch: 9}); err != nil {
+	if _, err := c.PutVote(t.Context(), "redis", failover.Vote{Epoch: 9}); err != nil {
 		t.Fatal(err)
 	}
 	first := c.Session()
@@ -180,7 +180,8 @@ func TestNoSession(t *testing.T) {
 	c := connect(t, catalogtest.StartConsul(t, 1).Servers[0])
 	_, lockErr := c.AcquireLock(t.Context(), "redis")
 	_, commitErr := c.Commit(t.Context(), "redis", record(1, "a"), 0, masterEntry("10.0.0.1", "passing"))
-	for _, err := range []error{lockErr, commitErr, c.PutVote(t.Context(), "redis", failover.Vote{})} {
+	_, voteErr := c.PutVote(t.Context(), "redis", failover.Vote{})
+	for _, err := range []error{lockErr, commitErr, voteErr} {
 		if !errors.Is(err, ErrNoSession) {
 			t.Errorf("error is %v, want %v", err, ErrNoSession)
 		}

@@ -135,5 +135,6 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:   dialTimeout,
 		ExpectContinueTimeout: time.Second,
 		MaxIdleConnsPerHost:   idleConns,
+		DisableCompression:    true, // the Consul agent is on this machine, and shares its processors with us
 	}
 }

@@ -79,7 +79,7 @@ func TestElectTakesTheLockAndRestsOnVotes(t *testing.T) {
 	if err := c.ReleaseLock(ctx, "redis"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.PutVote(ctx, "redis", failover.Vote{Epoch: 1, Master: "a", Verdict: failover.Down}); err != nil {
+	if _, err := c.PutVote(ctx, "redis", failover.Vote{Epoch: 1, Master: "a", Verdict: failover.Down}); err != nil {
 		t.Fatal(err)
 	}
 	state, err := c.ReadGroup(ctx, "redis", true)

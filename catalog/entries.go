@@ -14,9 +14,14 @@ import (
 // each is sent with every change of the group.
 const historyKept = 32
 
-// PutReport writes what an agent says of one of its nodes.
-func (c *Catalog) PutReport(ctx context.Context, group string, r failover.Report) error {
-	return c.put(ctx, "report node "+r.Node, c.keys(group).node(r.Node), r)
+// PutReport writes what an agent says of one of its nodes. It returns the report's index.
+func (c *Catalog) PutReport(ctx context.Context, group string, r failover.Report) (uint64, error) {
+	what, key := "report node "+r.Node, c.keys(group).node(r.Node)
+	value, err := json.Marshal(r)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	return c.commit(ctx, what, key, api.TxnOps{c.kvOp(api.KVTxnOp{Verb: api.KVSet, Key: key, Value: value})})
 }
 
 // DeleteReport removes a node's report.

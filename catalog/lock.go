@@ -38,18 +38,20 @@ func (c *Catalog) ReleaseLock(ctx context.Context, group string) error {
 	})
 }
 
-// PutVote writes the agent's vote, which is gone with the agent's session.
-func (c *Catalog) PutVote(ctx context.Context, group string, v failover.Vote) error {
+// PutVote writes the agent's vote, which is gone with the agent's session. It returns the vote's index.
+func (c *Catalog) PutVote(ctx context.Context, group string, v failover.Vote) (uint64, error) {
+	what, key := "vote in group "+group, c.keys(group).vote(c.self.name())
 	value, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("%s: %w", what, err)
 	}
-	what := "vote in group " + group
-	ok, err := c.acquire(ctx, what, c.keys(group).vote(c.self.name()), value)
-	if err == nil && !ok {
-		err = fmt.Errorf("%s: %w: another session holds the vote of agent %s", what, ErrConflict, c.self.name())
+	session := c.Session()
+	if session == "" {
+		return 0, fmt.Errorf("%s: %w", what, ErrNoSession)
 	}
-	return err
+	index, err := c.commit(ctx, what, key, api.TxnOps{c.kvOp(api.KVTxnOp{Verb: api.KVLock, Key: key, Value: value, Session: session})})
+	c.doubt(err)
+	return index, err
 }
 
 // DeleteVote takes the agent's vote back.
@@ -67,8 +69,13 @@ func (c *Catalog) acquire(ctx context.Context, what, key string, value []byte) (
 		ok, _, err = client.KV().Acquire(&api.KVPair{Key: key, Value: value, Session: session}, writeOptions(ctx))
 		return err
 	})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		c.self.doubtSession() // it may be about the session; asking costs nothing
-	}
+	c.doubt(err)
 	return ok && err == nil, err
+}
+
+// doubt looks after the session when what rests on it has failed: it may be gone, and asking costs nothing.
+func (c *Catalog) doubt(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.self.doubtSession()
+	}
 }

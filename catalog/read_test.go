@@ -150,7 +150,10 @@ func TestFallback(t *testing.T) {
 	if err := read(); err != nil {
 		t.Errorf("reading next to a killed Consul agent: %v", err)
 	}
-	eventually(t, func() error { return c.PutReport(t.Context(), "redis", failover.Report{Node: "a"}) })
+	eventually(t, func() error {
+		_, err := c.PutReport(t.Context(), "redis", failover.Report{Node: "a"})
+		return err
+	})
 }
 
 // Settings, orders, reports, agents and history are read as they were written.
@@ -168,8 +171,12 @@ func TestEntries(t *testing.T) {
 	if err := c.PutSettings(ctx, "redis", failover.Settings{Quorum: 3}, 0); !errors.Is(err, ErrConflict) {
 		t.Errorf("settings created twice: %v, want %v", err, ErrConflict)
 	}
-	must(c.PutReport(ctx, "redis", failover.Report{Node: "n/1"}))
-	must(c.PutReport(ctx, "redis", failover.Report{Node: "n2"}))
+	for _, node := range []string{"n/1", "n2"} {
+		index, err := c.PutReport(ctx, "redis", failover.Report{Node: node})
+		if must(err); index == 0 {
+			t.Errorf("the report of %s has no index", node)
+		}
+	}
 	must(c.DeleteReport(ctx, "redis", "n2"))
 	must(c.PutAgent(ctx, "redis", failover.AgentInfo{Agent: "a"}))
 	must(c.PutAgent(ctx, "redis", failover.AgentInfo{Agent: "b"}))

@@ -342,7 +342,7 @@ func (a *simAgent) outcome(act Action, begun time.Duration, index uint64) {
 		committed(act.Record)
 	case Elect:
 		committed(act.Record)
-		if s.Leader = a.name; act.Order != 0 {
+		if a.view.Leads(begun); act.Order != 0 {
 			s.Order = nil
 		}
 	case Commit:

@@ -82,9 +82,14 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 	return false, "the group is steady"
 }
 
-// rank is this agent's place among those whose votes made the quorum, or behind them all.
+// rank is this agent's place among those whose votes made the quorum, or behind them all. The agent of the old master is the
+// last of them: if the next master is the leader's own node, it opens with the commit.
 func (v *View) rank() time.Duration {
 	down := Count(v.State).Down
+	last := v.State.Nodes[v.State.Record.Master].Agent
+	if i := slices.Index(down, last); i >= 0 {
+		down = append(slices.Delete(down, i, i+1), last)
+	}
 	if i := slices.Index(down, v.Agent); i >= 0 {
 		return time.Duration(i)
 	}

@@ -17,6 +17,11 @@ func (v *View) Note() {
 		}
 		v.Highest = max(v.Highest, r.Epoch)
 		v.noteElection(m)
+		if n := v.local(r.Master); n == nil || !n.Dead {
+			m.MasterDied = 0
+		} else if m.MasterDied == 0 {
+			m.MasterDied = v.Now
+		}
 		v.noteReach(m)
 		v.noteTurns(m)
 	}
@@ -24,9 +29,24 @@ func (v *View) Note() {
 	switch {
 	case !v.leads():
 		m.LockSeen = 0
+	case m.LockSeen == 0 && v.elects():
+		m.LockSeen = v.StateBegun // what its own commit brought was seen before the answer to it
 	case m.LockSeen == 0:
 		m.LockSeen = v.Now
 	}
+}
+
+// elects tells whether the record is electing by a commit of this agent whose outcome has not been told yet.
+func (v *View) elects() bool {
+	r := v.State.Record
+	return v.MayElect && r != nil && r.Phase == Electing && r.Election.Leader == v.Agent
+}
+
+// Leads notes that this agent took the lock with a commit that was sent at the given time. What was read before is not read
+// again: the commit compared all that it rests on, and what comes after it carries its index.
+func (v *View) Leads(begun time.Duration) {
+	v.State.Leader = v.Agent
+	v.Memory.LockSeen, v.StateBegun = begun, max(v.StateBegun, begun)
 }
 
 // noteFreezes notes since when a server may be open without a lease, and when the last lease ends that it had. Before

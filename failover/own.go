@@ -237,7 +237,7 @@ func (v *View) follow(d *Decision, n *Local) {
 		return
 	case n.State == StateLoading:
 		d.wait("%s loads its data", n.Name)
-	case v.Lease.Index != v.State.RecordIndex && !attached:
+	case open && v.Lease.Index != v.State.RecordIndex && !attached:
 		d.do(Confirm{})
 	case !n.Persisted && n.PersistFailed == "":
 		d.do(Persist{n.Name})

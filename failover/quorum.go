@@ -87,6 +87,10 @@ func (v *View) vote(d *Decision) {
 			Cause: j.Cause, Since: v.Wall}})
 	case !against && voted && opened:
 		// An old vote counts for nothing; it is taken back when nobody waits for a write any more.
+		if later := v.Memory.EpochSeen + settle; given.Epoch != r.Epoch && v.Now < later {
+			d.wake(later)
+			return
+		}
 		d.do(DropVote{given.Epoch})
 	}
 }

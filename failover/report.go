@@ -1,5 +1,7 @@
 package failover
 
+import "time"
+
 // reportOf says of a node what its agent knows now.
 func reportOf(v *View, n *Local) Report {
 	rep := Report{
@@ -54,8 +56,10 @@ func reportOf(v *View, n *Local) Report {
 func (v *View) report(d *Decision, n *Local) {
 	now, last := reportOf(v, n), v.State.Nodes[n.Name]
 	if v.passing(n, now, last) {
-		if soon := v.Memory.EpochSeen + openingFor; v.Now < soon {
-			d.wake(soon)
+		for _, since := range []time.Duration{v.Memory.EpochSeen, v.Memory.MasterDied} {
+			if soon := since + openingFor; v.Now < soon {
+				d.wake(soon)
+			}
 		}
 		return
 	}
@@ -89,14 +93,26 @@ func (v *View) report(d *Decision, n *Local) {
 // somebody waits for must not stand in line behind one that nobody needs.
 func (v *View) passing(n *Local, now, last Report) bool {
 	r := v.State.Record
-	switch {
-	case r == nil || r.Epoch < v.seen() || now.State == StateUnknown || now.State == StateDead:
+	if r == nil || r.Epoch < v.seen() || now.State == StateUnknown {
 		return false
+	}
+	if r.Phase == Electing {
+		return now.Attempt == 0
+	}
+	opening := v.Now < v.Memory.EpochSeen+openingFor
+	_, opened := r.Open()
+	master := r.Master == n.Name && r.RunID == n.RunID
+	switch {
+	case now.State == StateDead && master:
+		// The votes say the same, and the election that they bring asks for another report.
+		return v.Now < v.Memory.MasterDied+openingFor
+	case now.State == StateDead:
+		return opening && last.State == StateDead && last.RunID == n.RunID
 	case last.State == StateDead && last.RunID == n.RunID:
 		return false // an old report was written late: others vote by it
-	case r.Phase == Electing:
-		return now.Attempt == 0
+	case master:
+		return opening && n.State == StateFrozen
 	default:
-		return r.Master == n.Name && r.RunID == n.RunID && n.State == StateFrozen && v.Now < v.Memory.EpochSeen+openingFor
+		return opening && n.State == StateFrozen && (!opened || r.resyncs(n.Position)) // it follows in a moment
 	}
 }

@@ -20,10 +20,11 @@ const (
 	// then the link is up, the offsets are equal on a quiet master, and new writes go nowhere.
 	streamStarts = 1500 * time.Millisecond
 	// electAfter is by how much each further agent of the quorum holds back from electing, so that they do not
-	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is about
-	// twice as long as a commit takes to be seen.
-	electAfter = 10 * time.Millisecond
-	// openingFor is how long a new master may take to open before its agent reports that it has not.
+	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is longer than a
+	// commit takes to be seen on a busy machine; the first of them has just voted, so it is hardly ever waited for.
+	electAfter = 50 * time.Millisecond
+	// openingFor is how long a new master may take to open, and the others to follow, before their agents report that they
+	// have not.
 	openingFor = 200 * time.Millisecond
 	// gatherFor is how long the leader waits for the reports of all eligible nodes once the old master is
 	// fenced. A report takes some milliseconds; a node whose agent is dead never sends one.

@@ -22,8 +22,8 @@ const (
 	joiningInfoEvery = 100 * time.Millisecond
 
 	// A server that is gone or silent is dialled again every half PingEvery, within these limits. The first
-	// attempts after an end come faster, from firstRedial on: a server that restarts or a process that is
-	// being torn down may end a connection that it took.
+	// attempts after an end come faster, from firstRedial on, until one is refused: a process that is being torn
+	// down may end a connection that it took.
 	minRedial, maxRedial = 50 * time.Millisecond, time.Second
 	firstRedial          = time.Millisecond
 
@@ -252,7 +252,7 @@ func (w *watcher) calm() bool {
 // untilRedial is when redialDue has something to do.
 func (w *watcher) untilRedial() time.Duration {
 	every := min(max(w.settings.PingEvery/2, minRedial), maxRedial)
-	if w.current == nil && w.redials < 10 {
+	if w.current == nil && w.redials < 10 && w.link != plugin.LinkGone {
 		every = min(every, firstRedial<<w.redials)
 	}
 	if left := time.Until(w.endedAt.Add(quiet)); left > 0 {

@@ -245,9 +245,19 @@ func (c *consulClient) do(ctx context.Context, what string, serve func(id string
 	return err
 }
 
+// put is a write that answers the index of what it wrote.
+func (c *consulClient) put(ctx context.Context, what string, serve func(id string, k *consul) error) (uint64, error) {
+	id := c.Session()
+	return ask(ctx, c.l, what, true, func() (uint64, error) {
+		k := c.consul()
+		err := serve(id, k)
+		return k.index, err
+	})
+}
+
 // PutVote implements agent.Consul.
-func (c *consulClient) PutVote(ctx context.Context, _ string, v failover.Vote) error {
-	return c.do(ctx, "vote", func(id string, k *consul) error {
+func (c *consulClient) PutVote(ctx context.Context, _ string, v failover.Vote) (uint64, error) {
+	return c.put(ctx, "vote", func(id string, k *consul) error {
 		if !k.acquire(voteKey(c.l.name()), id) {
 			return conflict("session %s cannot hold the vote", id)
 		}
@@ -269,8 +279,8 @@ func (c *consulClient) DeleteVote(ctx context.Context, _ string) error {
 }
 
 // PutReport implements agent.Consul.
-func (c *consulClient) PutReport(ctx context.Context, _ string, r failover.Report) error {
-	return c.do(ctx, "report", func(_ string, k *consul) error {
+func (c *consulClient) PutReport(ctx context.Context, _ string, r failover.Report) (uint64, error) {
+	return c.put(ctx, "report", func(_ string, k *consul) error {
 		k.apply(func(s *failover.State) { s.Nodes = with(s.Nodes, r.Node, r) })
 		return nil
 	})
