@@ -69,8 +69,9 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 			return g.persist(ctx, n, run)
 		})
 	case failover.Pause:
+		info := g.nodes[a.Node].info
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
-			return g.pause(ctx, n, a)
+			return g.pause(ctx, n, a, info)
 		})
 	case failover.Look:
 		g.order(ctx, key, a.Node, orderTimeout, g.look)
@@ -146,19 +147,23 @@ func (g *group) persist(ctx context.Context, n *node, run string) (func(), error
 	return func() { n.persistedRun, n.boundRun = run, "" }, nil
 }
 
-func (g *group) pause(ctx context.Context, n *node, a failover.Pause) (func(), error) {
+func (g *group) pause(ctx context.Context, n *node, a failover.Pause, before plugin.Info) (func(), error) {
 	err := n.drv.Pause(ctx, n.name, a.For)
 	lagging := errors.Is(err, plugin.ErrLagging)
 	if err != nil && !lagging {
 		return nil, err
+	}
+	if !lagging && len(before.Replicas) > 0 { // the freeze follows at once, and tells the rest
+		return func() {
+			n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: before.RunID, Since: g.now(), CaughtUp: true}
+		}, nil
 	}
 	o, err := n.drv.Probe(ctx, n.server)
 	if err == nil && o.Info == nil {
 		err = plugin.ErrUnreachable
 	}
 	return func() {
-		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: position(o.Info.Position),
-			CaughtUp: !lagging && len(o.Info.Replicas) > 0}
+		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: position(o.Info.Position)}
 	}, err
 }
 

@@ -158,6 +158,9 @@ func (g *group) step(ctx context.Context) time.Duration {
 	g.keepHistory(ctx)
 	g.claimTag(ctx)
 	g.publish(g)
+	if held := v.Memory.EpochSeen + holdFor; held > v.Now {
+		wake = min(wake, held)
+	}
 	return wake
 }
 

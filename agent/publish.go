@@ -125,8 +125,10 @@ func (p *publisher) group(g *group) {
 		if f == d.face && g.view.Now < d.shown+showEvery {
 			continue
 		}
-		// The tag master goes at once, whatever else is going on, unless there is nobody left to find.
-		if !g.turning(n) || d.face.role == tagMaster && f.role != tagMaster && !n.dead {
+		// The tag master goes at once when a lease ends, unless there is nobody left to find; in a change of master, when that
+		// takes its time.
+		untag := d.face.role == tagMaster && f.role != tagMaster && !n.dead && g.view.Now >= g.view.Memory.EpochSeen+holdFor
+		if !g.turning(n) || untag {
 			d.face, d.shown = f, g.view.Now
 			d.set(g.services(n), g.results(n))
 		}

@@ -179,6 +179,8 @@ func (g *group) turning(n *node) bool {
 		return true
 	case n.dead || v.Now > v.Memory.EpochSeen+turnFor:
 		return false
+	case r.Phase == failover.Electing:
+		return true
 	}
 	_, open := r.Open()
 	arrived := open && (g.named(n) && n.info.Open || !g.named(n) && n.info.LinkUp && n.info.MasterAddress == r.Address)

@@ -28,6 +28,11 @@ func (v *View) lead(d *Decision) {
 		}
 		v.elect(d)
 	case v.State.Leader == "" && need:
+		if turn := v.Memory.PlannedSeen + electAfter; v.Memory.PlannedSeen > 0 && !v.takesOver() && v.Now < turn {
+			d.wake(turn)
+			d.wait("leaves the lock to the agents of those that may take over")
+			return
+		}
 		d.do(AcquireLock{})
 	case !v.leads():
 		if need {
@@ -94,6 +99,17 @@ func (v *View) rank() time.Duration {
 		return time.Duration(i)
 	}
 	return time.Duration(len(down))
+}
+
+// takesOver tells whether an own node may be the next master of a planned change. If its agent leads, it opens with the commit.
+func (v *View) takesOver() bool {
+	target := ""
+	if v.ordered() {
+		target = v.State.Order.Target
+	}
+	return slices.ContainsFunc(v.Local, func(n Local) bool {
+		return (target == "" || target == n.Name) && v.unready(n.Name) == ""
+	})
 }
 
 // behind names the nodes that do not follow the master yet, and the master while it has not opened.

@@ -17,6 +17,11 @@ func (v *View) Note() {
 		}
 		v.Highest = max(v.Highest, r.Epoch)
 		v.noteElection(m)
+		if planned := r.Phase == Steady && (v.ordered() || v.unwanted() != ""); !planned {
+			m.PlannedSeen = 0
+		} else if m.PlannedSeen == 0 {
+			m.PlannedSeen = v.Now
+		}
 		if n := v.local(r.Master); n == nil || !n.Dead {
 			m.MasterDied = 0
 		} else if m.MasterDied == 0 {

@@ -11,8 +11,8 @@ const (
 	// pauseFor is how long a planned change holds writes back until a replica has everything. Redis
 	// clients commonly time out after a second or more.
 	pauseFor = 500 * time.Millisecond
-	// lookEvery is how often an offset is read while somebody waits for it.
-	lookEvery = time.Millisecond
+	// lookEvery is how often an offset is read while somebody waits for it. Each look costs about as much as it takes.
+	lookEvery = 3 * time.Millisecond
 	// lookSlowly is how often a replica that is not counted yet looks at its own offset.
 	lookSlowly = 500 * time.Millisecond
 	// streamStarts is how long after a replica's link came up its master surely sends it the stream of writes. After

@@ -144,6 +144,8 @@ type Memory struct {
 	EpochSeen time.Duration
 	// QuorumSeen is when the quorum was first seen for this epoch; 0 when it is not there.
 	QuorumSeen time.Duration
+	// PlannedSeen is when a planned change of master was first wanted; 0 while none is.
+	PlannedSeen time.Duration
 	// MasterDied is since when the master, if it is an own node, is known to have ended; 0 while it runs.
 	MasterDied time.Duration
 	// LockSeen is when this agent was first seen to hold the lock; 0 when it does not.

@@ -101,7 +101,7 @@ func (d *dialer) dial(ctx context.Context) (*conn, error) {
 		}
 		nc = tc
 	}
-	return &conn{Conn: nc, r: bufio.NewReaderSize(nc, 64<<10)}, nil
+	return &conn{Conn: nc, r: bufio.NewReaderSize(nc, 8<<10)}, nil
 }
 
 // auth is the command that authenticates, nil when there are no credentials. Its failure is not the end: the

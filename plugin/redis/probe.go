@@ -10,8 +10,8 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
-// Probe looks at a server once, on a connection of its own. The outcome is in the observation; an error means that
-// the settings are wrong or that the caller gave up.
+// Probe looks at a server once, on the connection for orders where there is one that answers, else on one of its own. The
+// outcome is in the observation; an error means that the settings are wrong or that the caller gave up.
 func (d *driver) Probe(ctx context.Context, settings plugin.Server) (plugin.Observation, error) {
 	dialer, err := newDialer(settings)
 	if err != nil {
@@ -23,7 +23,10 @@ func (d *driver) Probe(ctx context.Context, settings plugin.Server) (plugin.Obse
 	}
 	defer cancel()
 	began := time.Now()
-	o := probe(probing, dialer, settings)
+	o, ok := d.look(probing, settings)
+	if !ok {
+		o = probe(probing, dialer, settings)
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return plugin.Observation{}, fmt.Errorf("probe %q: %w", settings.Name, ctx.Err())
 	}
@@ -31,6 +34,29 @@ func (d *driver) Probe(ctx context.Context, settings plugin.Server) (plugin.Obse
 		o.SilentFor = time.Since(began)
 	}
 	return o, nil
+}
+
+// look reads INFO of a server that is connected.
+func (d *driver) look(ctx context.Context, settings plugin.Server) (plugin.Observation, bool) {
+	d.mu.Lock()
+	s := d.servers[settings.Name]
+	d.mu.Unlock()
+	if s == nil || settings.Remote || s.settings.Remote || s.settings.Address != settings.Address {
+		return plugin.Observation{}, false
+	}
+	asked := time.Now()
+	c, replies, err := s.ask(ctx, infoSections, readOnly)
+	if err != nil {
+		return plugin.Observation{}, false
+	}
+	s.release(c)
+	if replies[0].failed != "" {
+		return plugin.Observation{}, false
+	}
+	return plugin.Observation{
+		Server: settings.Name, Link: plugin.LinkUp, Latency: time.Since(asked),
+		Info: parseFields(replies[0].text).info(replies[1].pairs()["replica-read-only"]),
+	}, true
 }
 
 func probe(ctx context.Context, d *dialer, settings plugin.Server) plugin.Observation {

@@ -71,16 +71,22 @@ func (s *server) closeIdle() {
 	s.idle = nil
 }
 
-// warm opens the connection that the next order will take.
+// warm sees to a connection that the next order will take: one of this run is left after a freeze, none after another.
 func (s *server) warm(ctx context.Context) {
-	s.mu.Lock()
-	s.closeIdle() // of the run before
-	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if c, _, err := s.fresh(ctx, command{"PING"}); err == nil {
-		s.release(c)
+	c, _, err := s.ask(ctx, command{"PING"})
+	if err != nil {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeIdle() // perhaps of the run before
+	if s.closed {
+		_ = c.Close()
+		return
+	}
+	s.idle = append(s.idle, c)
 }
 
 // fresh makes a connection and asks on it.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,7 +47,7 @@ func (c *CLI) runAgent(ctx context.Context, paths []string) error {
 	if err != nil {
 		return fmt.Errorf("find this program, which serves the built-in drivers: %w", err)
 	}
-	c.useOneProcessor()
+	c.beFrugal()
 	log := c.logger(cfg)
 	warn(log, cfg)
 	return agent.Run(ctx, agent.Options{
@@ -56,12 +57,16 @@ func (c *CLI) runAgent(ctx context.Context, paths []string) error {
 	})
 }
 
-// useOneProcessor keeps the Go runtime from spreading a few milliseconds of work over all processors, which Redis and Consul
-// have a better use for: handing goroutines from one to another costs more than it gains, and delays a failover by a sixth
-// on a machine of two. The environment variable GOMAXPROCS overrules it.
-func (c *CLI) useOneProcessor() {
+// beFrugal keeps the Go runtime from spreading a few milliseconds of work over all processors, which Redis and Consul have
+// a better use for: handing goroutines from one to another costs more than it gains, and delays a failover by a sixth on a
+// machine of two. A heap of a few megabytes need not be collected in the middle of one either. The environment variables
+// GOMAXPROCS and GOGC overrule it.
+func (c *CLI) beFrugal() {
 	if c.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
+	}
+	if c.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
 	}
 }
 

@@ -33,7 +33,7 @@ There is nothing to be done with it by hand: it refuses unless an agent started 
 			if !ok {
 				return usagef(cmd, "no built-in driver %q, there is: %s", args[0], strings.Join(names, ", "))
 			}
-			c.useOneProcessor()
+			c.beFrugal()
 			log := plugin.NewLogger(args[0])
 			err := plugin.Serve(driver(log), log)
 			if errors.Is(err, plugin.ErrStartedByHand) {
