@@ -72,6 +72,9 @@ func (a *agent) drain(ctx context.Context) {
 			break
 		}
 	}
+	for ctx.Err() == nil && a.publish.tagged() {
+		time.Sleep(20 * time.Millisecond)
+	}
 	if ctx.Err() != nil {
 		a.log.Warn("leaves without having handed over all of its masters in time", "limit", drainLimit)
 	}

@@ -198,7 +198,7 @@ func (g *group) kill(ctx context.Context, key string, a failover.Kill) {
 func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 	switch a := a.(type) {
 	case failover.Elect:
-		g.view.MayElect = true
+		g.view.MayElect, g.view.ElectOver = true, a.Index
 	case failover.Amend:
 		g.view.Propose(a.Record)
 	}
@@ -218,11 +218,19 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 			}
 		case errors.Is(err, catalog.ErrConflict):
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
+			if _, vote := a.(failover.PutVote); vote {
+				pauseAfterError(ctx) // the session is gone, which is known in a moment
+			}
 		default:
 			g.complain.warn(g.log, "write to Consul failed", "action", a.String(), "error", err)
 			pauseAfterError(ctx)
 		}
-		return g.reread(ctx)
+		taken := g.reread(ctx)
+		return func() {
+			if _, elect := a.(failover.Elect); taken != nil && taken() && elect {
+				g.view.MayElect = false
+			}
+		}
 	})
 }
 
@@ -232,15 +240,17 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	case failover.PutReport:
 		index, err := g.store.PutReport(ctx, g.name, a.Report)
 		return func() {
-			g.noteIndex(index) // an older answer to the watch must not take it back
-			v.State.Nodes = with(v.State.Nodes, a.Report.Node, a.Report)
+			if g.wrote(index) {
+				v.State.Nodes = with(v.State.Nodes, a.Report.Node, a.Report)
+			}
 		}, err
 	case failover.PutVote:
 		index, err := g.store.PutVote(ctx, g.name, a.Vote)
 		return func() {
-			g.noteIndex(index)
-			a.Vote.Index = index
-			v.State.Votes = with(v.State.Votes, g.agent, a.Vote)
+			if g.wrote(index) {
+				a.Vote.Index = index
+				v.State.Votes = with(v.State.Votes, g.agent, a.Vote)
+			}
 		}, err
 	case failover.DropVote:
 		err := g.store.DeleteVote(ctx, g.name)
@@ -256,7 +266,12 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		err := g.store.ReleaseLock(ctx, g.name)
 		return func() { v.State.Leader = "" }, err
 	case failover.Reread:
-		return g.reread(ctx), nil
+		taken := g.reread(ctx)
+		return func() {
+			if taken != nil {
+				taken()
+			}
+		}, nil
 	case failover.Create:
 		index, err := g.store.Create(ctx, g.name, a.Record, a.Index, a.Order, g.entry(a.Record))
 		return func() {
@@ -270,7 +285,9 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		begun := g.now()
 		index, err := g.store.Elect(ctx, g.name, a.Record, a.Index, grounds, g.entry(a.Record))
 		return func() {
-			g.committed(a.Record, index)
+			if !g.committed(a.Record, index) {
+				return // others have gone on since
+			}
 			v.Leads(begun)
 			if a.Order != 0 {
 				v.State.Order = nil
@@ -300,8 +317,9 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	panic("no such action: " + a.String())
 }
 
-// reread reads the whole group consistently: what is written next rests on it.
-func (g *group) reread(ctx context.Context) func() {
+// reread reads the whole group consistently: what is written next rests on it. What it returns, if it was answered, takes the
+// answer in and tells whether it was news.
+func (g *group) reread(ctx context.Context) func() bool {
 	begun := g.now()
 	s, err := g.store.ReadGroup(ctx, g.name, true)
 	if err != nil {
@@ -309,10 +327,7 @@ func (g *group) reread(ctx context.Context) func() {
 		pauseAfterError(ctx)
 		return nil
 	}
-	return func() {
-		g.view.MayElect = g.view.MayElect && g.running["record"]
-		g.take(s, begun)
-	}
+	return func() bool { return g.take(s, begun) }
 }
 
 // with and without return changed copies: the view's maps are shared with readers of the state.

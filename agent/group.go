@@ -58,7 +58,10 @@ type group struct {
 	// stateIndex is the X-Consul-Index of the newest state, stateAt when it was told; older answers are dropped.
 	stateIndex uint64
 	stateAt    time.Duration
-	running    map[string]bool
+	// taken is the index of the newest state that was taken in whole; missed tells that one was dropped since.
+	taken   uint64
+	missed  bool
+	running map[string]bool
 	// said is what was last logged of where the group stands, standing is the same for the agent's check; troubled tells that
 	// something is waited for.
 	said, standing string
@@ -142,6 +145,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 	g.connectNodes(ctx)
 	g.watchMaster(ctx)
 	v.Note()
+	g.catchUp(ctx)
 	g.noteReported()
 	wake := g.judge()
 	d := failover.Decide(v)

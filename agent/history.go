@@ -54,7 +54,7 @@ func (g *group) keepHistory(ctx context.Context) {
 		}
 		return func() {
 			c.written = len(h.Steps)
-			if complete {
+			if complete && g.change == c {
 				g.change = nil
 			}
 		}

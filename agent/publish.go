@@ -61,6 +61,7 @@ type published struct {
 	mu       sync.Mutex
 	services []catalog.Service
 	results  map[string]checks.Result
+	tagged   bool // Consul has it with the tag master
 	changed  chan struct{}
 }
 
@@ -127,7 +128,8 @@ func (p *publisher) group(g *group) {
 		}
 		// The tag master goes at once when a lease ends, unless there is nobody left to find; in a change of master, when that
 		// takes its time.
-		untag := d.face.role == tagMaster && f.role != tagMaster && !n.dead && g.view.Now >= g.view.Memory.EpochSeen+holdFor
+		untag := d.face.role == tagMaster && f.role != tagMaster && !n.dead &&
+			(n.leaving != "" || g.view.Now >= g.view.Memory.EpochSeen+holdFor)
 		if !g.turning(n) || untag {
 			d.face, d.shown = f, g.view.Now
 			d.set(g.services(n), g.results(n))
@@ -162,6 +164,31 @@ func (d *published) set(services []catalog.Service, results map[string]checks.Re
 	}
 }
 
+// bear notes what Consul has.
+func (d *published) bear(there map[string]catalog.Service) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tagged = false
+	for _, s := range there {
+		d.tagged = d.tagged || slices.Contains(s.Tags, tagMaster)
+	}
+}
+
+// tagged tells whether Consul still has a node of this agent with the tag master.
+func (p *publisher) tagged() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.nodes {
+		d.mu.Lock()
+		tagged := d.tagged
+		d.mu.Unlock()
+		if tagged {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *published) get() ([]catalog.Service, map[string]checks.Result) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -178,7 +205,9 @@ func (p *publisher) keep(ctx context.Context, name string, d *published) {
 		case <-d.changed:
 		}
 		services, results := d.get()
-		if err := p.bring(ctx, there, services, results); err != nil {
+		err := p.bring(ctx, there, services, results)
+		d.bear(there)
+		if err != nil {
 			p.complain.warn(p.log, "cannot register with Consul", "node", name, "error", err)
 			select {
 			case <-ctx.Done():

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
@@ -10,12 +11,20 @@ import (
 //
 // Indexes alone do not order what was read of the group and what of all groups together, which has the highest of all of them:
 // a consistent read that began after the newest was told is newer, whatever its index, if it has no older record.
-func (g *group) take(s failover.State, begun time.Duration) {
+//
+// A record that is older than one that was known is left to a consistent read of it, which tells whether Consul went back.
+func (g *group) take(s failover.State, begun time.Duration) (taken bool) {
 	newer := begun > g.stateAt && s.RecordIndex >= g.view.State.RecordIndex
-	if s.Index < g.stateIndex && !newer && failover.Kept(failover.IndexOrder) {
-		return
+	old := s.Index < g.stateIndex && !newer && failover.Kept(failover.IndexOrder)
+	back := s.RecordIndex < g.recordSeen.Load() && len(g.nodes) > 0
+	if back {
+		g.confirm()
+	}
+	if g.missed = old || back; g.missed {
+		return false
 	}
 	g.noteIndex(s.Index)
+	g.taken = s.Index
 	g.noteRecord(s.RecordIndex)
 	g.view.State, g.view.Read = s, true
 	if _, known := s.Agents[g.agent]; !known || s.Settings == nil {
@@ -26,6 +35,25 @@ func (g *group) take(s failover.State, begun time.Duration) {
 	}
 	g.view.StateBegun = max(g.view.StateBegun, begun)
 	g.noteEpoch()
+	return true
+}
+
+// catchUp reads what an answer said that was not taken, should no newer one have come: Consul answers a watch once.
+func (g *group) catchUp(ctx context.Context) {
+	if g.missed && g.now() > g.stateAt+tick {
+		g.missed = false
+		g.start(ctx, failover.Reread{Why: "an answer came too late to be taken"})
+	}
+}
+
+// wrote takes in the index of an own write, and tells whether what was taken since lacks it. An older answer to the watch must not
+// take it back.
+func (g *group) wrote(index uint64) bool {
+	if index <= g.taken {
+		return false
+	}
+	g.noteIndex(index)
+	return true
 }
 
 // takeLease takes in what a consistent read of the record answered. seen is the index of the newest record that was known, from
@@ -67,7 +95,7 @@ func (g *group) wentBack(l failover.Lease, seen uint64) {
 	v.State.Record, v.State.RecordIndex = l.Record, l.Index
 	v.Lease.Index = l.Index // said once
 	g.recordSeen.Store(l.Index)
-	g.stateIndex = 0
+	g.stateIndex, g.taken, g.missed = 0, 0, true
 }
 
 func (g *group) noteRecord(index uint64) { g.recordSeen.Store(max(index, g.recordSeen.Load())) }
@@ -94,13 +122,14 @@ func (g *group) raise(epoch uint64) {
 	}()
 }
 
-// committed takes in the outcome of an own commit of the record: the group goes on from it at once.
-func (g *group) committed(r *failover.Record, index uint64) {
+// committed takes in the outcome of an own commit of the record: the group goes on from it at once, unless a newer one is known.
+func (g *group) committed(r *failover.Record, index uint64) bool {
 	if index < g.view.State.RecordIndex {
-		return
+		return false
 	}
 	g.view.State.Record, g.view.State.RecordIndex = r, index
 	g.noteIndex(index)
 	g.noteRecord(index)
 	g.noteEpoch()
+	return true
 }

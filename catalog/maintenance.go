@@ -53,7 +53,7 @@ func (c *Catalog) Maintain(ctx context.Context, node string, on bool, reason str
 			} else {
 				err = a.DisableServiceMaintenanceOpts(id, queryOptions(ctx, false))
 			}
-			if err != nil {
+			if err != nil && !unknown(err) { // its agent may have removed it since
 				return err
 			}
 		}

@@ -129,6 +129,10 @@ func (v MasterView) reported() Verdict {
 			}
 			return down(NotServing, "not open: its own agent reports %q for %s", v.ReportedState, span(v.ReportedFor))
 		}
+		// The record says that it has opened since: the end of its agent came before the report of that.
+		if v.ReportedState != "" && !v.NotOpened {
+			return Verdict{}
+		}
 	}
 	return down(NotServing, "it has not opened for %s: %s", span(v.EpochSeenFor), v.lastWord())
 }

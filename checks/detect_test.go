@@ -60,8 +60,13 @@ func TestJudgeMaster(t *testing.T) {
 		{"loads", func(v *MasterView) { v.ReportedState, v.ReportedFor = "loading", time.Hour }, "", ""},
 
 		// What it should have done.
-		{"chosen, has not opened", func(v *MasterView) { v.ReportedState, v.ReportedEpoch, v.EpochSeenFor = "frozen", 6, time.Second },
+		{"chosen, has not opened", func(v *MasterView) {
+			v.ReportedState, v.ReportedEpoch, v.EpochSeenFor, v.NotOpened = "frozen", 6, time.Second, true
+		},
 			NotServing, `it has not opened for 1 s: its agent last reported "frozen" in epoch 6`},
+		{"chosen, has opened by the record, and its agent ended before it could report", func(v *MasterView) {
+			v.ReportedState, v.ReportedEpoch = "frozen", 6
+		}, "", ""},
 		{"chosen just now", func(v *MasterView) {
 			v.ReportedState, v.ReportedEpoch, v.EpochSeenFor = "frozen", 6, 500*time.Millisecond
 		}, "", ""},

@@ -238,7 +238,7 @@ func (w *world) do(a *simAgent, act Action) {
 	}
 	switch act := act.(type) {
 	case Elect:
-		a.view.MayElect = true
+		a.view.MayElect, a.view.ElectOver = true, act.Index
 	case Amend:
 		a.view.Propose(act.Record)
 	}

@@ -39,6 +39,7 @@ func (v *View) Note() {
 	case m.LockSeen == 0:
 		m.LockSeen = v.Now
 	}
+	v.MayElect = v.MayElect && v.State.RecordIndex <= v.ElectOver
 }
 
 // elects tells whether the record is electing by a commit of this agent whose outcome has not been told yet.

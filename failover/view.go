@@ -33,6 +33,8 @@ type View struct {
 	Promise, Started time.Duration
 	// MayElect is true from before this agent sends the commit of an election until its outcome is known.
 	MayElect bool
+	// ElectOver is the index of the record that it replaces: once there is a newer one, it has, or never will.
+	ElectOver uint64
 	// Proposed are the members of every set that this agent, for the master, may have written in Epoch.
 	Proposed Proposed
 }

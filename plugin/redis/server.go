@@ -76,17 +76,12 @@ func (s *server) warm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, _, err := s.ask(ctx, command{"PING"})
-	if err != nil {
-		return
-	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closeIdle() // perhaps of the run before
-	if s.closed {
-		_ = c.Close()
-		return
+	s.mu.Unlock()
+	if err == nil {
+		s.release(c)
 	}
-	s.idle = append(s.idle, c)
 }
 
 // fresh makes a connection and asks on it.

@@ -26,6 +26,13 @@ func TestDrainOnLeave(t *testing.T) {
 		t.Fatalf("%s is master of epoch %d when the agent of %s has ended, want another of epoch %d",
 			now.Record.Master, now.Record.Epoch, old.Node, before.Record.Epoch+1)
 	}
+	named, _, err := s.Consul(1).Client.Catalog().Service("redis", "master", nil)
+	must(t, err)
+	for _, e := range named {
+		if e.ServiceID == "redis-"+old.Node {
+			t.Errorf("%s has the tag master still when its agent has ended", old.Node)
+		}
+	}
 	k, err := s.Catalog(1)
 	must(t, err)
 	history, err := k.History(t.Context(), s.Group(), 1)

@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+)
+
+// taking is a group of agent a, which has node a, at a time that the test moves.
+func taking(t *testing.T) (g *group, now *time.Duration, confirmed *int) {
+	dir, err := os.MkdirTemp("", "taking")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the epoch is written beside the group, perhaps after the test
+	epochs, err := openEpochs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, confirmed = new(time.Duration), new(int)
+	*now = time.Second
+	g = &group{
+		name: "redis", agent: "a", log: hclog.NewNullLogger(), epochs: epochs, unknown: make(chan struct{}, 1),
+		nodes: map[string]*node{"a": {name: "a"}}, now: func() time.Duration { return *now }, confirm: func() { *confirmed++ },
+	}
+	g.view.Highest = 1 // which need not be written down
+	return g, now, confirmed
+}
+
+func state(index, record uint64, voted bool) failover.State {
+	s := failover.State{Index: index, Record: &failover.Record{Epoch: 1, Phase: failover.Steady, Master: "a"}, RecordIndex: record}
+	if voted {
+		s.Votes = map[string]failover.Vote{"a": {Epoch: 1}}
+	}
+	return s
+}
+
+func TestTakeDropsWhatIsOlderThanAnOwnWrite(t *testing.T) {
+	g, _, _ := taking(t)
+	if !g.take(state(10, 5, false), 0) {
+		t.Fatal("the first state was not taken")
+	}
+	if !g.wrote(12) {
+		t.Fatal("a write after what was taken does not count")
+	}
+	if g.take(state(11, 5, false), 0) || !g.missed {
+		t.Errorf("a state from before the own write was taken, missed %v", g.missed)
+	}
+	if !g.take(state(12, 5, true), 0) || g.missed {
+		t.Errorf("the state with the own write was not taken, missed %v", g.missed)
+	}
+}
+
+// The answer to a write comes when a state has been taken in which it was undone already.
+func TestWriteThatIsAnsweredLate(t *testing.T) {
+	g, _, _ := taking(t)
+	g.take(state(13, 5, false), 0)
+	if g.wrote(12) {
+		t.Error("what was written before the newest state is taken to be in it no more")
+	}
+}
+
+// A state with an older record is left to a consistent read of it, and taken when that has told that Consul went back.
+func TestTakeLeavesAnOlderRecordToALeaseRead(t *testing.T) {
+	g, now, confirmed := taking(t)
+	g.take(state(100, 100, false), 0)
+	if g.take(state(300, 50, false), 0) || *confirmed != 1 {
+		t.Fatalf("taken, or not looked at: %d reads were asked for", *confirmed)
+	}
+	seen := g.recordSeen.Load()
+	*now += time.Second
+	g.takeLease(failover.Lease{Begun: *now, Record: &failover.Record{Epoch: 1}, Index: 50}, seen)
+	if g.view.Highest != 2 {
+		t.Errorf("the highest epoch is %d, want 2: the record is not to be trusted", g.view.Highest)
+	}
+	if !g.missed || !g.take(state(301, 50, false), *now) {
+		t.Error("what Consul has now is not taken")
+	}
+	*now += time.Second
+	g.takeLease(failover.Lease{Begun: *now, Record: &failover.Record{Epoch: 3}, Index: 400}, g.recordSeen.Load())
+	if g.view.Highest != 3 || g.view.State.RecordIndex != 400 {
+		t.Errorf("a record made anew is not taken: %d, index %d", g.view.Highest, g.view.State.RecordIndex)
+	}
+}
