@@ -21,6 +21,10 @@ const (
 	outputEvery = time.Second
 	// refreshes is how many times a status is refreshed within the TTL of its check.
 	refreshes = 3
+	// atOnce is how many registrations and checks are brought to Consul at the same time: a machine may have 200
+	// connections to its Consul agent (limits.http_max_conns_per_client), and a hundred groups change at once when it
+	// starts.
+	atOnce = 8
 )
 
 // registry is what should be registered on the local Consul agent.
@@ -29,6 +33,7 @@ type registry struct {
 	services map[string]*registered
 	checks   map[string]*checkState
 	wake     chan struct{}
+	places   chan struct{} // atOnce of them
 }
 
 // registered is one service that should be there.
@@ -55,7 +60,8 @@ type checkState struct {
 }
 
 func newRegistry() *registry {
-	return &registry{services: map[string]*registered{}, checks: map[string]*checkState{}, wake: make(chan struct{}, 1)}
+	return &registry{services: map[string]*registered{}, checks: map[string]*checkState{}, wake: make(chan struct{}, 1),
+		places: make(chan struct{}, atOnce)}
 }
 
 // Register makes a service be on the local Consul agent as s says, now and for as long as Run runs: also after a
@@ -160,7 +166,7 @@ func (c *Catalog) bring(ctx context.Context, r *registered) error {
 	if done {
 		return nil
 	}
-	err := c.local(ctx, "register service "+want.ID, callTimeout, func(ctx context.Context, a *api.Agent) error {
+	err := c.inTurn(ctx, "register service "+want.ID, func(ctx context.Context, a *api.Agent) error {
 		// replace-existing-checks would end maintenance, which is a check as well.
 		if err := a.ServiceRegisterOpts(c.registration(want), api.ServiceRegisterOpts{}.WithContext(ctx)); err != nil {
 			return err
@@ -190,6 +196,17 @@ func (c *Catalog) bring(ctx context.Context, r *registered) error {
 	r.right = true
 	poke(g.wake)
 	return nil
+}
+
+// inTurn calls the Consul agent of this machine when one of the places is free.
+func (c *Catalog) inTurn(ctx context.Context, what string, call func(context.Context, *api.Agent) error) error {
+	select {
+	case c.registry.places <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	defer func() { <-c.registry.places }()
+	return c.local(ctx, what, callTimeout, call)
 }
 
 // sweep removes the checks of a service that it should not have, but for the one that is its maintenance.
@@ -297,7 +314,7 @@ func (c *Catalog) tell(ctx context.Context, id string) bool {
 	if !due {
 		return true
 	}
-	err := c.local(ctx, "update check "+id, callTimeout, func(ctx context.Context, a *api.Agent) error {
+	err := c.inTurn(ctx, "update check "+id, func(ctx context.Context, a *api.Agent) error {
 		return a.UpdateTTLOpts(id, output, status, queryOptions(ctx, false))
 	})
 	g.mu.Lock()
