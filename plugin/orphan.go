@@ -53,16 +53,27 @@ func (w *wards) settle(end time.Time) {
 	var each sync.WaitGroup
 	for _, s := range servers {
 		if s.FreezeAfter > 0 {
-			each.Go(func() { w.settleOne(s, end.Add(s.FreezeAfter)) })
+			each.Go(func() { w.settleOne(s, end) })
 		}
 	}
 	each.Wait()
 }
 
+// exitTakes is how long an agent that ends may keep its lock longer than its connection: the kernel closes the files of a
+// process one after the other.
+const exitTakes = time.Second
+
 // settleOne tries until the server is not open any more, has ended, or is another agent's.
-func (w *wards) settleOne(s Server, due time.Time) {
-	for ; !agentRuns(); time.Sleep(agentPoll) {
-		if time.Now().Before(due) {
+func (w *wards) settleOne(s Server, end time.Time) {
+	for ; ; time.Sleep(agentPoll) {
+		gone := time.Since(end)
+		if agentRuns() {
+			if gone < exitTakes {
+				continue
+			}
+			break
+		}
+		if gone < s.FreezeAfter {
 			continue
 		}
 		closed, err := w.closed(s)

@@ -31,9 +31,10 @@ func TestServersAreFrozenAfterTheEndOfTheirAgent(t *testing.T) {
 		return
 	}
 	for _, c := range []struct {
-		name               string
-		inOrder, successor bool
-	}{{"killed", false, false}, {"ended in order", true, false}, {"with a successor", false, true}} {
+		name                     string
+		inOrder, successor, late bool
+	}{{"killed", false, false, false}, {"ended in order", true, false, false}, {"with a successor", false, true, false},
+		{"whose lock goes after it", false, false, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			master, replica := plugintest.StartRedis(t), plugintest.StartRedis(t)
 			replica.MustDo("REPLICAOF", master.Host(), master.Port())
@@ -45,12 +46,16 @@ func TestServersAreFrozenAfterTheEndOfTheirAgent(t *testing.T) {
 				_ = agent.Process.Kill()
 			}
 			_ = agent.Wait()
-			if c.successor {
+			if c.successor || c.late {
 				release, err := plugin.Lock(lock)
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer release()
+				if c.late {
+					time.AfterFunc(300*time.Millisecond, release)
+				} else {
+					defer release()
+				}
 			}
 			plugintest.Eventually(t, "the end of the driver", func() bool { return ended(driver) || zombie(driver) })
 			if role := master.Info("role"); (role == "master") != c.successor {
