@@ -229,10 +229,7 @@ func (a *agent) introduce(ctx context.Context, g *group) {
 			case <-g.unknown:
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
-		}
+		sleep(ctx, 500*time.Millisecond)
 	}
 }
 

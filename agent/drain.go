@@ -15,15 +15,11 @@ const (
 // watchMaintenance takes over what operators say in Consul: a node in maintenance does not become master, and does not
 // stay it when another can take over.
 func (a *agent) watchMaintenance(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		if found, err := a.parts.Consul.Maintenance(ctx); err == nil {
 			a.maintain(ctx, found)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(maintenanceEvery):
-		}
+		sleep(ctx, maintenanceEvery)
 	}
 }
 

@@ -100,14 +100,6 @@ func (g *group) order(ctx context.Context, key, name string, limit time.Duration
 	})
 }
 
-// pauseAfterError keeps an order that fails at once from being repeated in a tight loop.
-func pauseAfterError(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(20 * time.Millisecond):
-	}
-}
-
 // freeze closes a server; tell tells the other agents, where that one could not keep its lease.
 func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze, tell func(*node)) (func(), error) {
 	f, err := n.drv.Freeze(ctx, n.name)
@@ -208,14 +200,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 		done, err := g.write(ctx, a)
 		switch {
 		case err == nil:
-			return func() {
-				if _, elect := a.(failover.Elect); elect {
-					g.view.MayElect = false
-				}
-				if done != nil {
-					done()
-				}
-			}
+			return done
 		case errors.Is(err, catalog.ErrConflict):
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
 			if _, vote := a.(failover.PutVote); vote {
@@ -227,7 +212,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 		}
 		taken := g.reread(ctx)
 		return func() {
-			if _, elect := a.(failover.Elect); taken != nil && taken() && elect {
+			if _, elect := a.(failover.Elect); taken() && elect {
 				g.view.MayElect = false
 			}
 		}
@@ -267,11 +252,7 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		return func() { v.State.Leader = "" }, err
 	case failover.Reread:
 		taken := g.reread(ctx)
-		return func() {
-			if taken != nil {
-				taken()
-			}
-		}, nil
+		return func() { taken() }, nil
 	case failover.Create:
 		index, err := g.store.Create(ctx, g.name, a.Record, a.Index, a.Order, g.entry(a.Record))
 		return func() {
@@ -317,15 +298,15 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	panic("no such action: " + a.String())
 }
 
-// reread reads the whole group consistently: what is written next rests on it. What it returns, if it was answered, takes the
-// answer in and tells whether it was news.
+// reread reads the whole group consistently: what is written next rests on it. What it returns takes the answer in and tells
+// whether there was one, and it was news.
 func (g *group) reread(ctx context.Context) func() bool {
 	begun := g.now()
 	s, err := g.store.ReadGroup(ctx, g.name, true)
 	if err != nil {
 		g.complain.warn(g.log, "cannot read the group", "error", err)
 		pauseAfterError(ctx)
-		return nil
+		return func() bool { return false }
 	}
 	return func() bool { return g.take(s, begun) }
 }

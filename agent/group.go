@@ -397,10 +397,7 @@ func refused(ctx context.Context, err error) bool {
 	if err == nil || errors.Is(err, plugin.ErrDriverDown) {
 		return false
 	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(tick):
-	}
+	sleep(ctx, tick)
 	return true
 }
 

@@ -26,12 +26,7 @@ type leases struct {
 }
 
 // ask wants a read soon; asking twice is asking once.
-func (l *leases) ask() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
-}
+func (l *leases) ask() { poke(l.kick) }
 
 func (l *leases) run(ctx context.Context) {
 	timer := time.NewTimer(l.interval())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
@@ -29,10 +28,7 @@ func (g *group) keepMinReplicas(ctx context.Context, n *node) {
 		if err != nil {
 			g.complain.warn(g.log, "cannot set min-replicas-to-write", "node", n.name, "error", err)
 			if !errors.Is(err, plugin.ErrUnsupported) {
-				select { // nobody waits for it
-				case <-ctx.Done():
-				case <-time.After(tick):
-				}
+				sleep(ctx, tick) // nobody waits for it
 				return nil
 			}
 		}

@@ -42,10 +42,7 @@ func (p *peerPort) run(ctx context.Context) {
 			said = err.Error()
 			p.agent.log.Warn("no promises can be asked for or given: this machine's masters freeze when Consul is away", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(peersAgain):
-		}
+		sleep(ctx, peersAgain)
 	}
 }
 

@@ -158,10 +158,7 @@ func (d *published) set(services []catalog.Service, results map[string]checks.Re
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.services, d.results = services, results
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
+	poke(d.changed)
 }
 
 // bear notes what Consul has.
@@ -198,7 +195,7 @@ func (d *published) get() ([]catalog.Service, map[string]checks.Result) {
 // keep brings one node's services to Consul whenever they change.
 func (p *publisher) keep(ctx context.Context, name string, d *published) {
 	there := map[string]catalog.Service{}
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 			return
@@ -209,15 +206,8 @@ func (p *publisher) keep(ctx context.Context, name string, d *published) {
 		d.bear(there)
 		if err != nil {
 			p.complain.warn(p.log, "cannot register with Consul", "node", name, "error", err)
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(200 * time.Millisecond):
-			}
-			select { // try again, unless something newer is wanted anyway
-			case d.changed <- struct{}{}:
-			default:
-			}
+			sleep(ctx, 200*time.Millisecond)
+			poke(d.changed) // try again
 		}
 	}
 }

@@ -136,10 +136,7 @@ func (g *group) claimTag(ctx context.Context) {
 			why = strings.Join(others, ", ") + " still pass with the tag"
 		}
 		if why != "" {
-			select { // writes go on meanwhile: it is the name by tag alone that waits
-			case <-ctx.Done():
-			case <-time.After(tagRetry):
-			}
+			sleep(ctx, tagRetry) // writes go on meanwhile: it is the name by tag alone that waits
 		}
 		return func() {
 			g.tagFree = why == ""

@@ -28,10 +28,7 @@ func (g *group) take(s failover.State, begun time.Duration) (taken bool) {
 	g.noteRecord(s.RecordIndex)
 	g.view.State, g.view.Read = s, true
 	if _, known := s.Agents[g.agent]; !known || s.Settings == nil {
-		select {
-		case g.unknown <- struct{}{}:
-		default:
-		}
+		poke(g.unknown)
 	}
 	g.view.StateBegun = max(g.view.StateBegun, begun)
 	g.noteEpoch()

@@ -101,8 +101,8 @@ func (c *Catalog) Run(ctx context.Context, spec AgentSpec) {
 }
 
 // SetAgentCheck sets status and output of the agent's own check, with the next heartbeat: in a change of master, where they
-// change with every step, each write would stand in the way of those that others wait for. Status is "passing" or "warning"; the session
-// would not survive "critical", which therefore counts as a warning.
+// change with every step, each write would stand in the way of those that others wait for. Status is "passing" or
+// "warning"; the session would not survive "critical", which therefore counts as a warning.
 func (c *Catalog) SetAgentCheck(status, output string) {
 	if status != api.HealthPassing {
 		status = api.HealthWarning
@@ -143,12 +143,7 @@ func (c *Catalog) keepAlive(ctx context.Context) {
 			poke(c.registry.wake)
 		}
 		registered, troubled = err == nil, err != nil
-		t := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
+		sleep(ctx, pause)
 	}
 }
 

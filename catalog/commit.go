@@ -78,9 +78,9 @@ func (c *Catalog) Commit(ctx context.Context, group string, r *failover.Record, 
 // otherwise, and unchanged parts cost Consul nothing.
 func (c *Catalog) lead(ctx context.Context, what, group string, r *failover.Record, casIndex uint64, lock api.KVOp, more api.TxnOps, m MasterEntry) (uint64, error) {
 	what = fmt.Sprintf("%s of group %s, epoch %d", what, group, r.Epoch)
-	session := c.Session()
-	if session == "" {
-		return 0, fmt.Errorf("%s: %w", what, ErrNoSession)
+	session, err := c.held(what)
+	if err != nil {
+		return 0, err
 	}
 	k := c.keys(group)
 	held := api.KVTxnOp{Verb: lock, Key: k.leader(), Session: session}

@@ -14,7 +14,27 @@ import (
 // AcquireLock tries to become the leader of a group; false means that another agent is. The lock ends with the
 // agent's session.
 func (c *Catalog) AcquireLock(ctx context.Context, group string) (bool, error) {
-	return c.acquire(ctx, "acquire lock of group "+group, c.keys(group).leader(), c.holder())
+	what := "acquire lock of group " + group
+	session, err := c.held(what)
+	if err != nil {
+		return false, err
+	}
+	ok := false
+	err = c.write(ctx, what, func(ctx context.Context, client *api.Client) (err error) {
+		p := &api.KVPair{Key: c.keys(group).leader(), Value: c.holder(), Session: session}
+		ok, _, err = client.KV().Acquire(p, writeOptions(ctx))
+		return err
+	})
+	c.doubt(err)
+	return ok && err == nil, err
+}
+
+// held is the agent's session, which what is written rests on.
+func (c *Catalog) held(what string) (session string, err error) {
+	if session = c.Session(); session == "" {
+		err = fmt.Errorf("%s: %w", what, ErrNoSession)
+	}
+	return session, err
 }
 
 // holder is the value of the lock while this agent holds it.
@@ -45,9 +65,9 @@ func (c *Catalog) PutVote(ctx context.Context, group string, v failover.Vote) (u
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", what, err)
 	}
-	session := c.Session()
-	if session == "" {
-		return 0, fmt.Errorf("%s: %w", what, ErrNoSession)
+	session, err := c.held(what)
+	if err != nil {
+		return 0, err
 	}
 	index, err := c.commit(ctx, what, key, api.TxnOps{c.kvOp(api.KVTxnOp{Verb: api.KVLock, Key: key, Value: value, Session: session})})
 	c.doubt(err)
@@ -57,20 +77,6 @@ func (c *Catalog) PutVote(ctx context.Context, group string, v failover.Vote) (u
 // DeleteVote takes the agent's vote back.
 func (c *Catalog) DeleteVote(ctx context.Context, group string) error {
 	return c.delete(ctx, "take back vote in group "+group, c.keys(group).vote(c.self.name()))
-}
-
-// acquire writes an entry under the agent's session.
-func (c *Catalog) acquire(ctx context.Context, what, key string, value []byte) (ok bool, err error) {
-	session := c.Session()
-	if session == "" {
-		return false, fmt.Errorf("%s: %w", what, ErrNoSession)
-	}
-	err = c.write(ctx, what, func(ctx context.Context, client *api.Client) (err error) {
-		ok, _, err = client.KV().Acquire(&api.KVPair{Key: key, Value: value, Session: session}, writeOptions(ctx))
-		return err
-	})
-	c.doubt(err)
-	return ok && err == nil, err
 }
 
 // doubt looks after the session when what rests on it has failed: it may be gone, and asking costs nothing.

@@ -17,16 +17,9 @@ func (v *View) Note() {
 		}
 		v.Highest = max(v.Highest, r.Epoch)
 		v.noteElection(m)
-		if planned := r.Phase == Steady && (v.ordered() || v.unwanted() != ""); !planned {
-			m.PlannedSeen = 0
-		} else if m.PlannedSeen == 0 {
-			m.PlannedSeen = v.Now
-		}
-		if n := v.local(r.Master); n == nil || !n.Dead {
-			m.MasterDied = 0
-		} else if m.MasterDied == 0 {
-			m.MasterDied = v.Now
-		}
+		v.since(&m.PlannedSeen, r.Phase == Steady && (v.ordered() || v.unwanted() != ""))
+		master := v.local(r.Master)
+		v.since(&m.MasterDied, master != nil && master.Dead)
 		v.noteReach(m)
 		v.noteTurns(m)
 	}
@@ -75,16 +68,19 @@ func (v *View) noteFreezes(m *Memory) {
 }
 
 func (v *View) noteElection(m *Memory) {
-	r := v.State.Record
-	switch {
-	case r.Phase == Electing:
-		if fenced, _, _ := v.fencing(); fenced && m.FencedSeen == 0 {
-			m.FencedSeen = v.Now
-		}
-	case !Count(v.State).Reached():
-		m.QuorumSeen = 0
-	case m.QuorumSeen == 0:
-		m.QuorumSeen = v.Now
+	if v.State.Record.Phase == Steady {
+		v.since(&m.QuorumSeen, Count(v.State).Reached())
+	} else if fenced, _, _ := v.fencing(); fenced && m.FencedSeen == 0 {
+		m.FencedSeen = v.Now
+	}
+}
+
+// since keeps when something that holds was first seen, and 0 while it does not.
+func (v *View) since(at *time.Duration, holds bool) {
+	if !holds {
+		*at = 0
+	} else if *at == 0 {
+		*at = v.Now
 	}
 }
 

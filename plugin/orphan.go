@@ -59,8 +59,8 @@ func (w *wards) settle(end time.Time) {
 	each.Wait()
 }
 
-// exitTakes is how long an agent that ends may keep its lock longer than its connection: the kernel closes the files of a
-// process one after the other.
+// exitTakes is how long an agent that ends may keep its lock: the kernel hands its children on before the last of its
+// threads has let go of its files.
 const exitTakes = time.Second
 
 // settleOne tries until the server is not open any more, has ended, or is another agent's.

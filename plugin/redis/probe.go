@@ -38,10 +38,8 @@ func (d *driver) Probe(ctx context.Context, settings plugin.Server) (plugin.Obse
 
 // look reads INFO of a server that is connected.
 func (d *driver) look(ctx context.Context, settings plugin.Server) (plugin.Observation, bool) {
-	d.mu.Lock()
-	s := d.servers[settings.Name]
-	d.mu.Unlock()
-	if s == nil || settings.Remote || s.settings.Remote || s.settings.Address != settings.Address {
+	s, err := d.server(settings.Name, "look at")
+	if err != nil || settings.Remote || s.settings.Address != settings.Address {
 		return plugin.Observation{}, false
 	}
 	asked := time.Now()

@@ -74,13 +74,7 @@ func electionThatWaits(t *testing.T) (s *sandbox.Sandbox, now failover.State, de
 		}
 	}
 	must(t, dead.Kill())
-	eventually(t, "the death of a replica is known", func(ctx context.Context) error {
-		state, err := s.State(ctx)
-		if err == nil && state.Nodes[dead.Node].State != failover.StateDead {
-			err = fmt.Errorf("%s is %s", dead.Node, state.Nodes[dead.Node].State)
-		}
-		return err
-	})
+	knownDead(t, s, dead)
 	must(t, agentOf(s, dead).Kill())
 	eventually(t, "WAIT 1 acknowledges a write", func(ctx context.Context) error {
 		c := old.Client()
@@ -95,14 +89,7 @@ func electionThatWaits(t *testing.T) (s *sandbox.Sandbox, now failover.State, de
 		return err
 	})
 	must(t, old.Kill())
-	eventually(t, "an agent says what it waits for", func(context.Context) error {
-		for _, a := range s.Agents() {
-			if strings.Contains(a.Log(), "durability wait:1 needs the reports of 2 of the 2 other nodes, 1 are here") {
-				return nil
-			}
-		}
-		return errors.New("nobody does")
-	})
+	anAgentSays(t, s, "durability wait:1 needs the reports of 2 of the 2 other nodes, 1 are here")
 	now, err := s.State(t.Context())
 	must(t, err)
 	if now.Record.Phase != failover.Electing || now.Record.Epoch != before.Record.Epoch {
@@ -215,14 +202,7 @@ func TestBootstrapCommand(t *testing.T) {
 	for _, a := range s.Agents() {
 		must(t, a.Start())
 	}
-	eventually(t, "an agent says which nodes hold different data", func(context.Context) error {
-		for _, a := range s.Agents() {
-			if strings.Contains(a.Log(), "several nodes hold different data: redis-1 (1 keys), redis-2 (1 keys)") {
-				return nil
-			}
-		}
-		return errors.New("nobody does")
-	})
+	anAgentSays(t, s, "several nodes hold different data: redis-1 (1 keys), redis-2 (1 keys)")
 	out := succeeds(t, s.Consul(0), "bootstrap", s.Group(), "-master", "redis-2", "-timeout", limit.String())
 	if !strings.Contains(out, "redis-2 takes writes") {
 		t.Error("it does not say that redis-2 takes writes")

@@ -69,7 +69,7 @@ func TestStoppedMaster(t *testing.T) {
 		old := master(s, state)
 		w := s.StartWriter(t.Context(), 0, 2*time.Millisecond)
 		defer w.Stop()
-		pinned := sandbox.StartWriterTo(t.Context(), 5*time.Millisecond, func(context.Context) (string, error) { return old.Addr(), nil })
+		pinned := pin(t, old, 5*time.Millisecond)
 		defer pinned.Stop()
 		acknowledged(t, w, 50)
 		acknowledged(t, pinned, 20)

@@ -51,13 +51,7 @@ func TestFaultsThatMoveNothing(t *testing.T) {
 		{"a replica", func(t *testing.T, s *sandbox.Sandbox, state failover.State) func() {
 			r := replica(s, state)
 			must(t, r.Kill())
-			eventually(t, "its death is known", func(ctx context.Context) error {
-				now, err := s.State(ctx)
-				if err == nil && now.Nodes[r.Node].State != failover.StateDead {
-					err = fmt.Errorf("%s is %s", r.Node, now.Nodes[r.Node].State)
-				}
-				return err
-			})
+			knownDead(t, s, r)
 			return func() { must(t, r.Start()) }
 		}},
 		{"a Consul server that follows", func(t *testing.T, s *sandbox.Sandbox, state failover.State) func() {

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -153,4 +154,53 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// knownDead waits until the agent of a node reports that its server has ended.
+func knownDead(t *testing.T, s *sandbox.Sandbox, r *sandbox.Redis) {
+	t.Helper()
+	eventually(t, "the death of "+r.Node+" is known", func(ctx context.Context) error {
+		state, err := s.State(ctx)
+		if err == nil && state.Nodes[r.Node].State != failover.StateDead {
+			err = fmt.Errorf("it is %s", state.Nodes[r.Node].State)
+		}
+		return err
+	})
+}
+
+// anAgentSays waits until words stand in the log of an agent.
+func anAgentSays(t *testing.T, s *sandbox.Sandbox, words string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("an agent says %q", words), func(context.Context) error {
+		if silentAgents(s, words) == len(s.Agents()) {
+			return errors.New("nobody does")
+		}
+		return nil
+	})
+}
+
+// everyAgentSays waits until words stand in the log of every agent.
+func everyAgentSays(t *testing.T, s *sandbox.Sandbox, words string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("every agent says %q", words), func(context.Context) error {
+		if n := silentAgents(s, words); n > 0 {
+			return fmt.Errorf("%d do not", n)
+		}
+		return nil
+	})
+}
+
+// silentAgents is how many agents have not said it.
+func silentAgents(s *sandbox.Sandbox, words string) (n int) {
+	for _, a := range s.Agents() {
+		if !strings.Contains(a.Log(), words) {
+			n++
+		}
+	}
+	return n
+}
+
+// pin starts a writer that stays with a server, whoever is master.
+func pin(t *testing.T, r *sandbox.Redis, every time.Duration) *sandbox.Writer {
+	return sandbox.StartWriterTo(t.Context(), every, func(context.Context) (string, error) { return r.Addr(), nil })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -63,14 +62,7 @@ func TestRecordLost(t *testing.T) {
 	answer, err := http.DefaultClient.Do(r)
 	must(t, err)
 	must(t, answer.Body.Close())
-	eventually(t, "the agents are alarmed", func(context.Context) error {
-		for _, a := range s.Agents() {
-			if !strings.Contains(a.Log(), "ALARM") {
-				return fmt.Errorf("%s is not", a.Name)
-			}
-		}
-		return nil
-	})
+	everyAgentSays(t, s, "ALARM")
 	order(t, s, failover.Order{Kind: failover.OrderRecord, Target: old.Node})
 	after := steady(t, s, before.Record.Epoch+1)
 	if after.Record.Master != old.Node {

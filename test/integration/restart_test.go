@@ -33,7 +33,7 @@ func restartMaster(t *testing.T, s *sandbox.Sandbox, with string) {
 	before := counted(t, s)
 	old := master(s, before)
 	agent := agentOf(s, old)
-	w := sandbox.StartWriterTo(t.Context(), time.Millisecond, func(context.Context) (string, error) { return old.Addr(), nil })
+	w := pin(t, old, time.Millisecond)
 	defer w.Stop()
 	acknowledged(t, w, 100)
 	for _, r := range s.Redises() {

@@ -18,7 +18,7 @@ import (
 func TestConsulAway(t *testing.T) {
 	s, state := start(t, sandbox.Options{GroupHCL: `fence_after = "3s"`})
 	old := master(s, state)
-	w := sandbox.StartWriterTo(t.Context(), 2*time.Millisecond, func(context.Context) (string, error) { return old.Addr(), nil })
+	w := pin(t, old, 2*time.Millisecond)
 	defer w.Stop()
 	for _, c := range s.Consuls() {
 		must(t, c.Kill())

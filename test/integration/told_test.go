@@ -26,7 +26,7 @@ func TestFrozenMasterIsTold(t *testing.T) {
 	old, silent := master(s, before), s.Agent(0)
 	w := s.StartWriter(t.Context(), 0, 2*time.Millisecond)
 	defer w.Stop()
-	pinned := sandbox.StartWriterTo(t.Context(), 5*time.Millisecond, func(context.Context) (string, error) { return old.Addr(), nil })
+	pinned := pin(t, old, 5*time.Millisecond)
 	defer pinned.Stop()
 	acknowledged(t, w, 50)
 	acknowledged(t, pinned, 20)

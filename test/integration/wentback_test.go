@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -144,14 +143,7 @@ func countedAnew(t *testing.T, s *sandbox.Sandbox, r *sandbox.Redis) (now failov
 // alarmed waits until every agent says that the record cannot be trusted.
 func alarmed(t *testing.T, s *sandbox.Sandbox) {
 	t.Helper()
-	eventually(t, "the agents are alarmed", func(context.Context) error {
-		for _, a := range s.Agents() {
-			if !strings.Contains(a.Log(), "nothing is done until an operator rules (rescue record)") {
-				return fmt.Errorf("%s is not", a.Name)
-			}
-		}
-		return nil
-	})
+	everyAgentSays(t, s, "nothing is done until an operator rules (rescue record)")
 }
 
 // watchOpen looks at every server all the time until the function that it returns is called, which names those that were
