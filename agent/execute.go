@@ -51,15 +51,15 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 			at, err := n.drv.Open(ctx, a.Node, a.RunID)
 			return func() {
 				if n.info.RunID == a.RunID && !n.info.Open {
-					n.info.Open, n.info.Frozen, n.info.Position, n.info.MasterAddress = true, false, at, ""
+					n.info.Open, n.info.Frozen, n.info.Position, n.info.MasterAddress, n.learned = true, false, at, "", g.now()
 				}
 			}, err
 		})
 	case failover.Follow:
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
-			err := n.drv.Follow(ctx, a.Node, a.Master)
+			err := n.drv.Follow(ctx, a.Node, a.RunID, plugin.Position(a.At), a.Master)
 			return func() {
-				n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress = false, false, false, a.Master
+				n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress, n.learned = false, false, false, a.Master, g.now()
 				n.maybeOpen = false
 			}, err
 		})
@@ -111,7 +111,7 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze, tell fun
 			return // the server was restarted meanwhile; its new run is looked at by itself
 		}
 		n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress = false, true, false, ""
-		n.info.Position, n.info.Keys = f.Position, f.Keys
+		n.info.Position, n.info.Keys, n.learned = f.Position, f.Keys, g.now()
 		n.maybeOpen, n.paused = false, nil
 		n.halfSynced = n.halfSynced || f.SyncCutOff
 		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, g.view.Fence()) != 0 {
@@ -163,10 +163,11 @@ func (g *group) look(ctx context.Context, n *node) (func(), error) {
 	begun := g.now()
 	o, err := n.drv.Probe(ctx, n.server)
 	return func() {
-		if o.Info != nil && o.Info.RunID == n.info.RunID {
-			n.lookedAt = begun
-			n.info.Position, n.info.LinkUp = o.Info.Position, o.Info.LinkUp
+		if o.Info == nil || o.Info.RunID != n.info.RunID || begun < n.learned {
+			return // an answer that was slow to arrive is not news: where the server stood before a freeze, for example
 		}
+		n.lookedAt = begun
+		n.info.Position, n.info.LinkUp = o.Info.Position, o.Info.LinkUp
 	}, err
 }
 

@@ -31,7 +31,9 @@ type node struct {
 	at   time.Duration // when seen was received
 	// info is the last that was known of the run, kept when the connection ends.
 	info plugin.Info
-	proc Process // nil while it is not known
+	// learned is when info last changed, or an order was answered.
+	learned time.Duration
+	proc    Process // nil while it is not known
 	// forbidden is why the agent's user may not end the process; nil when it may.
 	forbidden error
 	// started is when the run was, since the machine's boot.
@@ -118,7 +120,7 @@ func (n *node) learn(info plugin.Info, now time.Duration) {
 	if info.Position.ReplID != n.info.Position.ReplID && !info.SyncInProgress {
 		n.halfSynced = false // the resync was finished: what it has is another history
 	}
-	n.info = info
+	n.info, n.learned = info, now
 	if info.Open || info.LinkUp {
 		n.attachedRun = info.RunID
 	}

@@ -31,9 +31,11 @@ type (
 		Node, RunID string
 		Epoch       uint64
 	}
-	// Follow attaches a server to the master.
+	// Follow attaches a server to the master, if it is still frozen where it was when that was decided.
 	Follow struct {
-		Node, Master, Why string
+		Node, RunID string
+		At          Position
+		Master, Why string
 	}
 	// Persist writes the frozen configuration of a server.
 	Persist struct {

@@ -424,6 +424,9 @@ func (w *world) carryOut(a *simAgent, s *server, act Action, sent time.Duration)
 		}
 		w.openUp(s)
 	case Follow:
+		if run != act.RunID || s.open || s.master != frozenAt || s.position() != act.At {
+			return nil
+		}
 		s.close()
 		s.master = act.Master
 		answer = func() { l.MaybeOpen = false }

@@ -202,10 +202,12 @@ func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt 
 	if n.Dead {
 		return
 	}
-	if f := n.Frozen; f != nil && f.Attempt == attempt && f.RunID == n.RunID && !n.MaybeOpen {
-		return
+	f := n.Frozen
+	confirmed := f != nil && f.Attempt == attempt && f.RunID == n.RunID
+	if attempt == 0 { // it may have been attached since
+		confirmed = n.State == StateFrozen && (n.Known || confirmed)
 	}
-	if attempt == 0 && n.Known && n.State == StateFrozen && !n.MaybeOpen {
+	if confirmed && !n.MaybeOpen {
 		return
 	}
 	d.do(Freeze{Node: n.Name, Attempt: attempt, Why: why})
@@ -257,18 +259,23 @@ func (v *View) follow(d *Decision, n *Local) {
 		d.wait("%s waits for %s to open", n.Name, r.Master)
 	case !isMember:
 		d.wait("%s: %s", n.Name, v.notMember(n))
+	case n.State != StateFrozen:
+		// What it has does not move any more while it is decided what becomes of it.
+		v.freeze(d, n, 0, fmt.Sprintf("it is to follow %s", r.Master), 0)
 	case r.resyncs(n.Position):
-		d.do(Follow{Node: n.Name, Master: r.Address, Why: fmt.Sprintf("epoch %d, partial resync", r.Epoch)})
+		v.attach(d, n, "partial resync")
 	case r.hold(n) != "":
 		v.rescue(d, n)
 	case member.Syncing == n.RunID:
-		d.do(Follow{Node: n.Name, Master: r.Address, Why: fmt.Sprintf("epoch %d, full resync", r.Epoch)})
+		v.attach(d, n, "full resync")
 	default:
-		if n.State != StateFrozen {
-			v.freeze(d, n, 0, "it needs a full resync, and waits for its turn", 0)
-		}
 		d.wait("%s waits for its turn for a full resync", n.Name)
 	}
+}
+
+func (v *View) attach(d *Decision, n *Local, how string) {
+	r := v.State.Record
+	d.do(Follow{Node: n.Name, RunID: n.RunID, At: n.Position, Master: r.Address, Why: fmt.Sprintf("epoch %d, %s", r.Epoch, how)})
 }
 
 func (v *View) notMember(n *Local) string {

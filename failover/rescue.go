@@ -44,10 +44,6 @@ func (r *Record) hold(n *Local) string {
 func (v *View) rescue(d *Decision, n *Local) {
 	r := v.State.Record
 	why := r.hold(n)
-	if n.State != StateFrozen {
-		v.freeze(d, n, 0, "its data are to be saved first", 0)
-		return
-	}
 	bytes, known := r.beyond(n.Position)
 	if !known || n.Position.Offset == 0 {
 		bytes = -1

@@ -34,8 +34,10 @@ type Driver interface {
 	// Open makes the server a master that takes writes, if it still is the run named (ErrOtherRun). It
 	// answers with the position at which the new history begins.
 	Open(ctx context.Context, server, runID string) (Position, error)
-	// Follow makes the server replicate from the master at address ("host:port").
-	Follow(ctx context.Context, server, address string) error
+	// Follow makes a frozen server replicate from the master at address ("host:port"), if it still is the run named
+	// (ErrOtherRun), frozen and at the position named (ErrMoved): a full resync discards what it holds, so that must be
+	// what the caller decided about.
+	Follow(ctx context.Context, server, runID string, at Position, address string) error
 	// Persist makes the server's configuration file say frozen while its role stays what it is, so that
 	// the server starts frozen whenever it is started. An open server is interrupted for less than a
 	// millisecond, and has a new replication id afterwards.
@@ -62,6 +64,8 @@ var (
 	ErrUnknownServer = errors.New("server is not connected to the driver")
 	// ErrOtherRun: the server is another run than the one named.
 	ErrOtherRun = errors.New("server is another run than the one named")
+	// ErrMoved: the server is not frozen at the position named.
+	ErrMoved = errors.New("server is not frozen where it was")
 	// ErrUnreachable: the server did not answer.
 	ErrUnreachable = errors.New("server cannot be reached")
 	// ErrConfigNotWritable: the server cannot rewrite its configuration file.

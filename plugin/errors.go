@@ -23,6 +23,7 @@ var reasons = []struct {
 }{
 	{ErrUnknownServer, proto.Reason_REASON_UNKNOWN_SERVER, codes.NotFound},
 	{ErrOtherRun, proto.Reason_REASON_OTHER_RUN, codes.FailedPrecondition},
+	{ErrMoved, proto.Reason_REASON_MOVED, codes.FailedPrecondition},
 	{ErrConfigNotWritable, proto.Reason_REASON_CONFIG_NOT_WRITABLE, codes.FailedPrecondition},
 	{ErrLagging, proto.Reason_REASON_LAGGING, codes.FailedPrecondition},
 	{ErrUnsupported, proto.Reason_REASON_UNSUPPORTED, codes.Unimplemented},

@@ -115,10 +115,12 @@ func (c *rpcClient) Open(ctx context.Context, server, runID string) (Position, e
 	return positionFromProto(r.GetPosition()), nil
 }
 
-func (c *rpcClient) Follow(ctx context.Context, server, address string) error {
+func (c *rpcClient) Follow(ctx context.Context, server, runID string, at Position, address string) error {
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
-	_, err := c.rpc.Follow(ctx, &proto.FollowRequest{Server: text(server), Address: text(address)})
+	_, err := c.rpc.Follow(ctx, &proto.FollowRequest{
+		Server: text(server), RunId: text(runID), At: positionToProto(at), Address: text(address),
+	})
 	return errorFromStatus(err)
 }
 

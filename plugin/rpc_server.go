@@ -104,7 +104,8 @@ func (s *rpcServer) Open(ctx context.Context, r *proto.OpenRequest) (*proto.Open
 func (s *rpcServer) Follow(ctx context.Context, r *proto.FollowRequest) (*proto.FollowResponse, error) {
 	ctx, cancel := answerMargin(ctx)
 	defer cancel()
-	return &proto.FollowResponse{}, errorToStatus(s.driver.Follow(ctx, r.GetServer(), r.GetAddress()))
+	err := s.driver.Follow(ctx, r.GetServer(), r.GetRunId(), positionFromProto(r.GetAt()), r.GetAddress())
+	return &proto.FollowResponse{}, errorToStatus(err)
 }
 
 func (s *rpcServer) Persist(ctx context.Context, r *proto.PersistRequest) (*proto.PersistResponse, error) {

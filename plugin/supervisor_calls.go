@@ -116,12 +116,12 @@ func (s *Supervisor) Open(ctx context.Context, server, runID string) (Position, 
 }
 
 // Follow implements Driver.
-func (s *Supervisor) Follow(ctx context.Context, server, address string) error {
+func (s *Supervisor) Follow(ctx context.Context, server, runID string, at Position, address string) error {
 	d, err := s.driver()
 	if err != nil {
 		return err
 	}
-	return d.Follow(ctx, server, address)
+	return d.Follow(ctx, server, runID, at, address)
 }
 
 // Persist implements Driver.

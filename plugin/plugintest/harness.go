@@ -44,6 +44,7 @@ func Run(t *testing.T, h Harness) {
 		{"open opens the run named and no other", testOpen},
 		{"a change of master resyncs partially", testChangeOfMaster},
 		{"follow announces", testAnnounce},
+		{"follow only from where it stood", testFollowOnlyFromWhereItStood},
 		{"persist leaves the role", testPersist},
 		{"persist fails without a configuration file", testPersistFails},
 		{"pause holds back writes", testPause},

@@ -35,7 +35,8 @@ func mustOpen(t *testing.T, d plugin.Driver, name, runID string) plugin.Position
 
 func mustFollow(t *testing.T, d plugin.Driver, name, address string) {
 	t.Helper()
-	if err := d.Follow(Timeout(t), name, address); err != nil {
+	f := mustFreeze(t, d, name)
+	if err := d.Follow(Timeout(t), name, f.RunID, f.Position, address); err != nil {
 		t.Fatalf("follow: %v", err)
 	}
 }
@@ -311,7 +312,38 @@ func testAnnounce(t *testing.T, h Harness) {
 	Eventually(t, "the announced address", func() bool {
 		return strings.HasPrefix(master.Info("slave0"), "ip=192.0.2.7,port=7777,")
 	})
-	if err := d.Follow(Timeout(t), "a", "no-port"); err == nil {
-		t.Error("follow of an address without a port")
+}
+
+// testFollowOnlyFromWhereItStood gives the order to attach with another run, with another position, and to a server that moves:
+// what would be discarded is not what was decided about.
+func testFollowOnlyFromWhereItStood(t *testing.T, h Harness) {
+	d := h.Driver(t)
+	master, s := h.Server(t), h.connected(t, d, "a")
+	s.MustDo("SET", "k", "v")
+	open := s.Info("run_id")
+	f := mustFreeze(t, d, "a")
+	elsewhere := f.Position
+	elsewhere.Offset++
+	for what, c := range map[string]struct {
+		run, address string
+		at           plugin.Position
+		want         error
+	}{
+		"of another run":               {strings.Repeat("0", 40), master.Addr, f.Position, plugin.ErrOtherRun},
+		"of no run":                    {"", master.Addr, f.Position, plugin.ErrOtherRun},
+		"from elsewhere":               {open, master.Addr, elsewhere, plugin.ErrMoved},
+		"of an address without a port": {open, "no-port", f.Position, nil},
+	} {
+		err := d.Follow(Timeout(t), "a", c.run, c.at, c.address)
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("follow %s: %v", what, err)
+		}
+	}
+	if s.Info("master_host")+":"+s.Info("master_port") != plugin.FrozenAddress {
+		t.Error("it is not frozen any more")
+	}
+	mustOpen(t, d, "a", f.RunID)
+	if err := d.Follow(Timeout(t), "a", f.RunID, f.Position, master.Addr); !errors.Is(err, plugin.ErrMoved) {
+		t.Errorf("follow of an open server: %v", err)
 	}
 }

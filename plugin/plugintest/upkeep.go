@@ -170,7 +170,7 @@ func testErrors(t *testing.T, h Harness) {
 	orders := map[string]func(name string) error{
 		"freeze":      func(name string) error { _, err := d.Freeze(Timeout(t), name); return err },
 		"open":        func(name string) error { _, err := d.Open(Timeout(t), name, "run"); return err },
-		"follow":      func(name string) error { return d.Follow(Timeout(t), name, "127.0.0.1:1234") },
+		"follow":      func(name string) error { return d.Follow(Timeout(t), name, "run", plugin.Position{}, "127.0.0.1:1234") },
 		"read":        func(name string) error { _, err := d.MinReplicas(Timeout(t), name); return err },
 		"set":         func(name string) error { return d.SetMinReplicas(Timeout(t), name, 0) },
 		"end clients": func(name string) error { _, err := d.EndClients(Timeout(t), name); return err },

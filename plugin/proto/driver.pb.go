@@ -39,6 +39,8 @@ const (
 	Reason_REASON_UNKNOWN_SERVER Reason = 1
 	// The server is another run than the one named.
 	Reason_REASON_OTHER_RUN Reason = 2
+	// The server is not frozen at the position named.
+	Reason_REASON_MOVED Reason = 7
 	// The server did not answer.
 	Reason_REASON_UNREACHABLE Reason = 3
 	// Writes are held back, and a replica has not acknowledged all that was written before.
@@ -55,6 +57,7 @@ var (
 		0: "REASON_UNSPECIFIED",
 		1: "REASON_UNKNOWN_SERVER",
 		2: "REASON_OTHER_RUN",
+		7: "REASON_MOVED",
 		3: "REASON_UNREACHABLE",
 		6: "REASON_LAGGING",
 		4: "REASON_CONFIG_NOT_WRITABLE",
@@ -64,6 +67,7 @@ var (
 		"REASON_UNSPECIFIED":         0,
 		"REASON_UNKNOWN_SERVER":      1,
 		"REASON_OTHER_RUN":           2,
+		"REASON_MOVED":               7,
 		"REASON_UNREACHABLE":         3,
 		"REASON_LAGGING":             6,
 		"REASON_CONFIG_NOT_WRITABLE": 4,
@@ -1520,7 +1524,9 @@ type FollowRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
 	// "host:port" of the master.
-	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Address       string    `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	RunId         string    `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	At            *Position `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1567,6 +1573,20 @@ func (x *FollowRequest) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *FollowRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *FollowRequest) GetAt() *Position {
+	if x != nil {
+		return x.At
+	}
+	return nil
 }
 
 type FollowResponse struct {
@@ -2323,10 +2343,12 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\"U\n" +
 	"\fOpenResponse\x12E\n" +
-	"\bposition\x18\x01 \x01(\v2).consul_redis_sentinel.driver.v1.PositionR\bposition\"A\n" +
+	"\bposition\x18\x01 \x01(\v2).consul_redis_sentinel.driver.v1.PositionR\bposition\"\x93\x01\n" +
 	"\rFollowRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"\x10\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x15\n" +
+	"\x06run_id\x18\x03 \x01(\tR\x05runId\x129\n" +
+	"\x02at\x18\x04 \x01(\v2).consul_redis_sentinel.driver.v1.PositionR\x02at\"\x10\n" +
 	"\x0eFollowResponse\"(\n" +
 	"\x0ePersistRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\"\x11\n" +
@@ -2353,11 +2375,12 @@ const file_plugin_proto_driver_proto_rawDesc = "" +
 	"\vSaveRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\x0e\n" +
-	"\fSaveResponse*\xb5\x01\n" +
+	"\fSaveResponse*\xc7\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REASON_UNKNOWN_SERVER\x10\x01\x12\x14\n" +
-	"\x10REASON_OTHER_RUN\x10\x02\x12\x16\n" +
+	"\x10REASON_OTHER_RUN\x10\x02\x12\x10\n" +
+	"\fREASON_MOVED\x10\a\x12\x16\n" +
 	"\x12REASON_UNREACHABLE\x10\x03\x12\x12\n" +
 	"\x0eREASON_LAGGING\x10\x06\x12\x1e\n" +
 	"\x1aREASON_CONFIG_NOT_WRITABLE\x10\x04\x12\x16\n" +
@@ -2451,41 +2474,42 @@ var file_plugin_proto_driver_proto_depIdxs = []int32{
 	5,  // 7: consul_redis_sentinel.driver.v1.ProbeRequest.server:type_name -> consul_redis_sentinel.driver.v1.Server
 	10, // 8: consul_redis_sentinel.driver.v1.FreezeResponse.position:type_name -> consul_redis_sentinel.driver.v1.Position
 	10, // 9: consul_redis_sentinel.driver.v1.OpenResponse.position:type_name -> consul_redis_sentinel.driver.v1.Position
-	3,  // 10: consul_redis_sentinel.driver.v1.Driver.Capabilities:input_type -> consul_redis_sentinel.driver.v1.CapabilitiesRequest
-	11, // 11: consul_redis_sentinel.driver.v1.Driver.Connect:input_type -> consul_redis_sentinel.driver.v1.ConnectRequest
-	13, // 12: consul_redis_sentinel.driver.v1.Driver.Disconnect:input_type -> consul_redis_sentinel.driver.v1.DisconnectRequest
-	15, // 13: consul_redis_sentinel.driver.v1.Driver.Observe:input_type -> consul_redis_sentinel.driver.v1.ObserveRequest
-	16, // 14: consul_redis_sentinel.driver.v1.Driver.Probe:input_type -> consul_redis_sentinel.driver.v1.ProbeRequest
-	17, // 15: consul_redis_sentinel.driver.v1.Driver.Freeze:input_type -> consul_redis_sentinel.driver.v1.FreezeRequest
-	19, // 16: consul_redis_sentinel.driver.v1.Driver.Open:input_type -> consul_redis_sentinel.driver.v1.OpenRequest
-	21, // 17: consul_redis_sentinel.driver.v1.Driver.Follow:input_type -> consul_redis_sentinel.driver.v1.FollowRequest
-	23, // 18: consul_redis_sentinel.driver.v1.Driver.Persist:input_type -> consul_redis_sentinel.driver.v1.PersistRequest
-	25, // 19: consul_redis_sentinel.driver.v1.Driver.Pause:input_type -> consul_redis_sentinel.driver.v1.PauseRequest
-	27, // 20: consul_redis_sentinel.driver.v1.Driver.Unpause:input_type -> consul_redis_sentinel.driver.v1.UnpauseRequest
-	29, // 21: consul_redis_sentinel.driver.v1.Driver.EndClients:input_type -> consul_redis_sentinel.driver.v1.EndClientsRequest
-	31, // 22: consul_redis_sentinel.driver.v1.Driver.MinReplicas:input_type -> consul_redis_sentinel.driver.v1.MinReplicasRequest
-	33, // 23: consul_redis_sentinel.driver.v1.Driver.SetMinReplicas:input_type -> consul_redis_sentinel.driver.v1.SetMinReplicasRequest
-	35, // 24: consul_redis_sentinel.driver.v1.Driver.Save:input_type -> consul_redis_sentinel.driver.v1.SaveRequest
-	4,  // 25: consul_redis_sentinel.driver.v1.Driver.Capabilities:output_type -> consul_redis_sentinel.driver.v1.CapabilitiesResponse
-	12, // 26: consul_redis_sentinel.driver.v1.Driver.Connect:output_type -> consul_redis_sentinel.driver.v1.ConnectResponse
-	14, // 27: consul_redis_sentinel.driver.v1.Driver.Disconnect:output_type -> consul_redis_sentinel.driver.v1.DisconnectResponse
-	7,  // 28: consul_redis_sentinel.driver.v1.Driver.Observe:output_type -> consul_redis_sentinel.driver.v1.Observation
-	7,  // 29: consul_redis_sentinel.driver.v1.Driver.Probe:output_type -> consul_redis_sentinel.driver.v1.Observation
-	18, // 30: consul_redis_sentinel.driver.v1.Driver.Freeze:output_type -> consul_redis_sentinel.driver.v1.FreezeResponse
-	20, // 31: consul_redis_sentinel.driver.v1.Driver.Open:output_type -> consul_redis_sentinel.driver.v1.OpenResponse
-	22, // 32: consul_redis_sentinel.driver.v1.Driver.Follow:output_type -> consul_redis_sentinel.driver.v1.FollowResponse
-	24, // 33: consul_redis_sentinel.driver.v1.Driver.Persist:output_type -> consul_redis_sentinel.driver.v1.PersistResponse
-	26, // 34: consul_redis_sentinel.driver.v1.Driver.Pause:output_type -> consul_redis_sentinel.driver.v1.PauseResponse
-	28, // 35: consul_redis_sentinel.driver.v1.Driver.Unpause:output_type -> consul_redis_sentinel.driver.v1.UnpauseResponse
-	30, // 36: consul_redis_sentinel.driver.v1.Driver.EndClients:output_type -> consul_redis_sentinel.driver.v1.EndClientsResponse
-	32, // 37: consul_redis_sentinel.driver.v1.Driver.MinReplicas:output_type -> consul_redis_sentinel.driver.v1.MinReplicasResponse
-	34, // 38: consul_redis_sentinel.driver.v1.Driver.SetMinReplicas:output_type -> consul_redis_sentinel.driver.v1.SetMinReplicasResponse
-	36, // 39: consul_redis_sentinel.driver.v1.Driver.Save:output_type -> consul_redis_sentinel.driver.v1.SaveResponse
-	25, // [25:40] is the sub-list for method output_type
-	10, // [10:25] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 10: consul_redis_sentinel.driver.v1.FollowRequest.at:type_name -> consul_redis_sentinel.driver.v1.Position
+	3,  // 11: consul_redis_sentinel.driver.v1.Driver.Capabilities:input_type -> consul_redis_sentinel.driver.v1.CapabilitiesRequest
+	11, // 12: consul_redis_sentinel.driver.v1.Driver.Connect:input_type -> consul_redis_sentinel.driver.v1.ConnectRequest
+	13, // 13: consul_redis_sentinel.driver.v1.Driver.Disconnect:input_type -> consul_redis_sentinel.driver.v1.DisconnectRequest
+	15, // 14: consul_redis_sentinel.driver.v1.Driver.Observe:input_type -> consul_redis_sentinel.driver.v1.ObserveRequest
+	16, // 15: consul_redis_sentinel.driver.v1.Driver.Probe:input_type -> consul_redis_sentinel.driver.v1.ProbeRequest
+	17, // 16: consul_redis_sentinel.driver.v1.Driver.Freeze:input_type -> consul_redis_sentinel.driver.v1.FreezeRequest
+	19, // 17: consul_redis_sentinel.driver.v1.Driver.Open:input_type -> consul_redis_sentinel.driver.v1.OpenRequest
+	21, // 18: consul_redis_sentinel.driver.v1.Driver.Follow:input_type -> consul_redis_sentinel.driver.v1.FollowRequest
+	23, // 19: consul_redis_sentinel.driver.v1.Driver.Persist:input_type -> consul_redis_sentinel.driver.v1.PersistRequest
+	25, // 20: consul_redis_sentinel.driver.v1.Driver.Pause:input_type -> consul_redis_sentinel.driver.v1.PauseRequest
+	27, // 21: consul_redis_sentinel.driver.v1.Driver.Unpause:input_type -> consul_redis_sentinel.driver.v1.UnpauseRequest
+	29, // 22: consul_redis_sentinel.driver.v1.Driver.EndClients:input_type -> consul_redis_sentinel.driver.v1.EndClientsRequest
+	31, // 23: consul_redis_sentinel.driver.v1.Driver.MinReplicas:input_type -> consul_redis_sentinel.driver.v1.MinReplicasRequest
+	33, // 24: consul_redis_sentinel.driver.v1.Driver.SetMinReplicas:input_type -> consul_redis_sentinel.driver.v1.SetMinReplicasRequest
+	35, // 25: consul_redis_sentinel.driver.v1.Driver.Save:input_type -> consul_redis_sentinel.driver.v1.SaveRequest
+	4,  // 26: consul_redis_sentinel.driver.v1.Driver.Capabilities:output_type -> consul_redis_sentinel.driver.v1.CapabilitiesResponse
+	12, // 27: consul_redis_sentinel.driver.v1.Driver.Connect:output_type -> consul_redis_sentinel.driver.v1.ConnectResponse
+	14, // 28: consul_redis_sentinel.driver.v1.Driver.Disconnect:output_type -> consul_redis_sentinel.driver.v1.DisconnectResponse
+	7,  // 29: consul_redis_sentinel.driver.v1.Driver.Observe:output_type -> consul_redis_sentinel.driver.v1.Observation
+	7,  // 30: consul_redis_sentinel.driver.v1.Driver.Probe:output_type -> consul_redis_sentinel.driver.v1.Observation
+	18, // 31: consul_redis_sentinel.driver.v1.Driver.Freeze:output_type -> consul_redis_sentinel.driver.v1.FreezeResponse
+	20, // 32: consul_redis_sentinel.driver.v1.Driver.Open:output_type -> consul_redis_sentinel.driver.v1.OpenResponse
+	22, // 33: consul_redis_sentinel.driver.v1.Driver.Follow:output_type -> consul_redis_sentinel.driver.v1.FollowResponse
+	24, // 34: consul_redis_sentinel.driver.v1.Driver.Persist:output_type -> consul_redis_sentinel.driver.v1.PersistResponse
+	26, // 35: consul_redis_sentinel.driver.v1.Driver.Pause:output_type -> consul_redis_sentinel.driver.v1.PauseResponse
+	28, // 36: consul_redis_sentinel.driver.v1.Driver.Unpause:output_type -> consul_redis_sentinel.driver.v1.UnpauseResponse
+	30, // 37: consul_redis_sentinel.driver.v1.Driver.EndClients:output_type -> consul_redis_sentinel.driver.v1.EndClientsResponse
+	32, // 38: consul_redis_sentinel.driver.v1.Driver.MinReplicas:output_type -> consul_redis_sentinel.driver.v1.MinReplicasResponse
+	34, // 39: consul_redis_sentinel.driver.v1.Driver.SetMinReplicas:output_type -> consul_redis_sentinel.driver.v1.SetMinReplicasResponse
+	36, // 40: consul_redis_sentinel.driver.v1.Driver.Save:output_type -> consul_redis_sentinel.driver.v1.SaveResponse
+	26, // [26:41] is the sub-list for method output_type
+	11, // [11:26] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_driver_proto_init() }

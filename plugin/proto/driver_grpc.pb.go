@@ -71,7 +71,8 @@ type DriverClient interface {
 	// Open makes a server a master that takes writes if it still is the run named, else OTHER_RUN. It answers
 	// with the position at which the new history begins.
 	Open(ctx context.Context, in *OpenRequest, opts ...grpc.CallOption) (*OpenResponse, error)
-	// Follow makes a server replicate from the master at an address.
+	// Follow makes a frozen server replicate from the master at an address, if it still is the run named, else OTHER_RUN,
+	// and frozen at the position named, else MOVED.
 	Follow(ctx context.Context, in *FollowRequest, opts ...grpc.CallOption) (*FollowResponse, error)
 	// Persist makes the server's configuration file say frozen while its role stays what it is. An open server
 	// has a new replication id afterwards. CONFIG_NOT_WRITABLE when the file cannot be rewritten.
@@ -285,7 +286,8 @@ type DriverServer interface {
 	// Open makes a server a master that takes writes if it still is the run named, else OTHER_RUN. It answers
 	// with the position at which the new history begins.
 	Open(context.Context, *OpenRequest) (*OpenResponse, error)
-	// Follow makes a server replicate from the master at an address.
+	// Follow makes a frozen server replicate from the master at an address, if it still is the run named, else OTHER_RUN,
+	// and frozen at the position named, else MOVED.
 	Follow(context.Context, *FollowRequest) (*FollowResponse, error)
 	// Persist makes the server's configuration file say frozen while its role stays what it is. An open server
 	// has a new replication id afterwards. CONFIG_NOT_WRITABLE when the file cannot be rewritten.

@@ -115,12 +115,12 @@ func (d *driver) Open(ctx context.Context, name, runID string) (plugin.Position,
 	return s.open(ctx, runID)
 }
 
-func (d *driver) Follow(ctx context.Context, name, address string) error {
+func (d *driver) Follow(ctx context.Context, name, runID string, at plugin.Position, address string) error {
 	s, err := d.server(name, "follow")
 	if err != nil {
 		return err
 	}
-	return s.follow(ctx, address)
+	return s.follow(ctx, runID, at, address)
 }
 
 func (d *driver) Persist(ctx context.Context, name string) error {

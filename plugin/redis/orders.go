@@ -147,7 +147,9 @@ func (s *server) open(ctx context.Context, runID string) (plugin.Position, error
 	return position, nil
 }
 
-func (s *server) follow(ctx context.Context, address string) error {
+// follow looks at the server and attaches it on the same connection, which a freeze ends: nothing else that would
+// move it comes between.
+func (s *server) follow(ctx context.Context, runID string, at plugin.Position, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("follow %q: %w", address, err)
@@ -157,12 +159,15 @@ func (s *server) follow(ctx context.Context, address string) error {
 		return fmt.Errorf("follow %s: %w", address, err)
 	}
 	defer turn.end()
-	// Asked first, so that the order goes over a connection that the server has accepted: a freeze ends it.
-	c, replies, err := s.ask(ctx, command{"CONFIG", "GET", "replica-announce-*"})
+	c, replies, err := s.ask(ctx, infoServer, infoReplication, command{"CONFIG", "GET", "replica-announce-*"})
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", address, err)
 	}
-	if settings := s.announce(replies[0]); len(settings) > 0 {
+	if err := stands(replies, runID, at); err != nil {
+		s.release(c)
+		return fmt.Errorf("follow %s: %w", address, err)
+	}
+	if settings := s.announce(replies[2]); len(settings) > 0 {
 		replies, err := s.order(ctx, c, settings...)
 		if err != nil {
 			return fmt.Errorf("follow %s: %w", address, err)
@@ -181,6 +186,21 @@ func (s *server) follow(ctx context.Context, address string) error {
 	s.release(c)
 	if err := replies[0].err(); err != nil {
 		return fmt.Errorf("follow %s: %w", address, err)
+	}
+	return nil
+}
+
+// stands tells by INFO server and INFO replication whether a run is frozen at a position.
+func stands(replies []reply, runID string, at plugin.Position) error {
+	if err := errors.Join(replies[0].err(), replies[1].err()); err != nil {
+		return fmt.Errorf("read where it stands: %w", err)
+	}
+	run, now := parseFields(replies[0].text)["run_id"], parseFields(replies[1].text)
+	switch {
+	case run == "" || run != runID:
+		return fmt.Errorf("%w: run %q, not %q", plugin.ErrOtherRun, run, runID)
+	case now.master() != plugin.FrozenAddress || now.position() != at:
+		return fmt.Errorf("%w: it replicates from %q and stands at %+v, not at %+v", plugin.ErrMoved, now.master(), now.position(), at)
 	}
 	return nil
 }

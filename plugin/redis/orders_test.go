@@ -37,11 +37,17 @@ func TestOrderCalledBeforeAFreezeIsNotGivenAfterIt(t *testing.T) {
 	s.observe(func(plugin.Observation) {})
 	defer s.close()
 	run := redis.Info("run_id")
+	var at plugin.Position
 	for name, order := range map[string]func(context.Context) error{
 		"open":    func(ctx context.Context) error { _, err := s.open(ctx, run); return err },
-		"follow":  func(ctx context.Context) error { return s.follow(ctx, "127.0.0.1:2") },
+		"follow":  func(ctx context.Context) error { return s.follow(ctx, run, at, "127.0.0.1:2") },
 		"persist": func(ctx context.Context) error { return s.persist(ctx) },
 	} {
+		frozen, err := s.freeze(plugintest.Timeout(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = frozen.Position
 		s.roles.Lock()
 		ctx := &waitingContext{Context: plugintest.Timeout(t), waiting: make(chan struct{})}
 		done := make(chan error, 1)

@@ -70,9 +70,14 @@ func (d *driver) Disconnect(_ context.Context, name string) error {
 	return nil
 }
 
-// Observe implements plugin.Driver.
+// Observe implements plugin.Driver. What is seen may arrive after the answer to an order that was given later.
 func (d *driver) Observe(ctx context.Context, observe func(plugin.Observation)) error {
+	w := d.l.m.w
 	return d.hub.Observe(ctx, func(o plugin.Observation) {
+		w.mu.Lock()
+		late := w.weather.orders.draw(d.l.m.roll("observe"))
+		w.mu.Unlock()
+		sleep(ctx, late)
 		d.l.wait()
 		observe(o)
 	})
@@ -203,8 +208,16 @@ func (d *driver) Open(ctx context.Context, _, run string) (plugin.Position, erro
 }
 
 // Follow implements plugin.Driver.
-func (d *driver) Follow(ctx context.Context, _, address string) error {
-	return d.order(ctx, "follow", nothing, func(s *server) error {
+func (d *driver) Follow(ctx context.Context, _, run string, at plugin.Position, address string) error {
+	return d.order(ctx, "follow", func(s *server) error {
+		switch {
+		case s.run != run:
+			return plugin.ErrOtherRun
+		case !s.frozen() || s.position() != at:
+			return plugin.ErrMoved
+		}
+		return nil
+	}, func(s *server) error {
 		s.replicateFrom(address)
 		return nil
 	})

@@ -56,8 +56,8 @@ func (w *world) follow(s *server) {
 			w.touched()
 		}
 	case !m.alive || m.run != u.run || m.gen != u.gen:
-		// What was on its way may arrive before the end does.
-		if u.up && now >= u.streams && m.run == u.run && s.m.roll("drain").IntN(2) == 0 {
+		// What was on its way may arrive before the end does, and nothing of another history.
+		if u.up && now >= u.streams && m.run == u.run && m.replid == s.replid && s.m.roll("drain").IntN(2) == 0 {
 			w.flow(s, m)
 		}
 		s.dropUpstream()
