@@ -82,7 +82,7 @@ check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, static
 .PHONY: bench
 bench: setup-demo build ## measure failovers and costs side by side with redis-sentinel: two hours on a quiet machine (ARGS='-n 3' for less)
 	@mkdir -p test-output
-	go run ./test/bench -binary $(CURDIR)/$(PROGRAM) -case all -cost -json test-output/bench.json -svg test-output/bench.svg $(ARGS)
+	go run ./test/bench -binary $(CURDIR)/$(PROGRAM) -case all -cost -fence-after 800ms -json test-output/bench.json -svg test-output/bench.svg $(ARGS)
 	@echo "To put it into the README: go run ./test/bench -from test-output/bench.json -readme README.md"
 
 .PHONY: bench-compare

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,7 +126,6 @@ func (a *agent) newGroup(gc config.Group) *group {
 		g.nodes[n.name] = n
 		a.byName[n.name] = g
 	}
-	a.byName[g.watchName()] = g
 	if len(g.nodes) > 0 {
 		a.leases.groups = append(a.leases.groups, g)
 	}
@@ -184,7 +184,7 @@ func (a *agent) onSession(ctx context.Context) func(string) {
 func (a *agent) observe(ctx context.Context, d plugin.Driver) {
 	for ctx.Err() == nil {
 		err := d.Observe(ctx, func(o plugin.Observation) {
-			g := a.byName[o.Server]
+			g := a.concerned(o.Server)
 			if g == nil {
 				return
 			}
@@ -195,6 +195,19 @@ func (a *agent) observe(ctx context.Context, d plugin.Driver) {
 			pauseAfterError(ctx)
 		}
 	}
+}
+
+// concerned is the group that a connected server belongs to, or which watches it.
+func (a *agent) concerned(server string) *group {
+	if g := a.byName[server]; g != nil {
+		return g
+	}
+	for _, g := range a.groups {
+		if strings.HasPrefix(server, watchPrefix(g.name)) {
+			return g
+		}
+	}
+	return nil
 }
 
 // observe takes in what a driver saw of one of the group's servers, or of the master that it watches.
@@ -210,7 +223,9 @@ func (g *group) observe(o plugin.Observation) {
 		}
 		return
 	}
-	g.remote, g.remoteAt = o, g.now()
+	if r := g.view.State.Record; r != nil && o.Server == g.watchName(r.Address) {
+		g.remote, g.remoteAt = o, g.now()
+	}
 }
 
 // introduce makes the agent known to a group, and writes the shared settings if it is the first; and again whenever Consul does

@@ -29,7 +29,7 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		return
 	}
 	switch a.(type) {
-	case failover.Look, failover.Confirm, failover.PutReport, failover.AskPromises:
+	case failover.Look, failover.Confirm, failover.PutReport, failover.TellReport, failover.AskPromises:
 		g.log.Debug(a.String())
 	default:
 		g.log.Info(a.String())
@@ -79,6 +79,10 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		g.rescue(ctx, key, a)
 	case failover.AskPromises:
 		g.askPromises(ctx, key, a)
+	case failover.TellVote:
+		g.tellVote(ctx, key, a)
+	case failover.TellReport:
+		g.tellReport(ctx, key, a)
 	default:
 		g.commit(ctx, key, a)
 	}
@@ -199,10 +203,11 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		done, err := g.write(ctx, a)
+		conflict := errors.Is(err, catalog.ErrConflict)
 		switch {
 		case err == nil:
 			return done
-		case errors.Is(err, catalog.ErrConflict):
+		case conflict:
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
 			if _, vote := a.(failover.PutVote); vote {
 				pauseAfterError(ctx) // the session is gone, which is known in a moment
@@ -213,7 +218,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 		}
 		taken := g.reread(ctx)
 		return func() {
-			if _, elect := a.(failover.Elect); taken() && elect {
+			if _, elect := a.(failover.Elect); (taken() || conflict) && elect {
 				g.view.MayElect = false
 			}
 		}
@@ -253,7 +258,11 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		return func() { v.State.Leader = "" }, err
 	case failover.Reread:
 		taken := g.reread(ctx)
-		return func() { taken() }, nil
+		return func() {
+			if taken() && !g.running[failover.Elect{}.Key()] {
+				v.MayElect = false
+			}
+		}, nil
 	case failover.Create:
 		index, err := g.store.Create(ctx, g.name, a.Record, a.Index, a.Order, g.entry(a.Record))
 		return func() {

@@ -146,6 +146,10 @@ func (g *group) step(ctx context.Context) time.Duration {
 	g.watchMaster(ctx)
 	v.Note()
 	g.catchUp(ctx)
+	g.greet(ctx)
+	if v.MayElect && !g.running[failover.Elect{}.Key()] {
+		g.start(ctx, failover.Reread{Why: "what became of an election is not known"})
+	}
 	g.noteReported()
 	wake := g.judge()
 	d := failover.Decide(v)
@@ -370,18 +374,22 @@ func (g *group) watchMaster(ctx context.Context) {
 	down := time.Duration(s.DownAfter)
 	want := plugin.Server{}
 	if r != nil && g.nodes[r.Master] == nil {
-		want = plugin.Server{Name: g.watchName(), Address: r.Address, Remote: true,
+		want = plugin.Server{Name: g.watchName(r.Address), Address: r.Address, Remote: true,
 			PingEvery: checks.WatchEvery(down), SilentAfter: down}
 	}
 	if want == g.watched || g.running["watch"] {
 		return
 	}
-	g.remote = plugin.Observation{Link: plugin.LinkUnknown}
+	was := g.watched.Name
+	if was != want.Name {
+		g.remote = plugin.Observation{Link: plugin.LinkUnknown}
+	}
 	g.do(ctx, "watch", func(ctx context.Context) func() {
 		var err error
-		if want.Name == "" {
-			err = g.watcher.Disconnect(ctx, g.watchName())
-		} else {
+		if was != "" && was != want.Name {
+			err = g.watcher.Disconnect(ctx, was)
+		}
+		if err == nil && want.Name != "" {
 			err = g.watcher.Connect(ctx, want)
 		}
 		if refused(ctx, err) {
@@ -401,7 +409,11 @@ func refused(ctx context.Context, err error) bool {
 	return true
 }
 
-func (g *group) watchName() string { return "master of " + g.name }
+// watchName is the name of a watched master. It has the address, so that what was seen of the master before is not taken for
+// something about the one after.
+func (g *group) watchName(address string) string { return watchPrefix(g.name) + address }
+
+func watchPrefix(group string) string { return "master of " + group + " at " }
 
 // do runs f beside the group's goroutine, once at a time for each key, and hands it what f returns.
 func (g *group) do(ctx context.Context, key string, f func(context.Context) func()) {

@@ -17,6 +17,7 @@ import (
 type Peers interface {
 	Promise(ctx context.Context, address, agent string, r peers.PromiseRequest) (peers.PromiseAnswer, error)
 	Frozen(ctx context.Context, address, agent string, n peers.FrozenNotice) error
+	Tell(ctx context.Context, address, agent string, n peers.News) error
 }
 
 // peerPort is this agent's way to the others that needs no Consul.
@@ -24,6 +25,8 @@ type peerPort struct {
 	agent  *agent
 	mu     sync.Mutex
 	client Peers
+	// greeted is when each agent was last greeted.
+	greeted map[string]time.Duration
 }
 
 // peersAgain is how long after a failure the port is tried to be opened again, or the key to be read.
@@ -59,6 +62,7 @@ func (p *peerPort) serve(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	p.use(client)
 	if c.Listen != "" && c.Listen != "off" {
 		conf.Listen = c.Listen
 		server, err := peers.Serve(ctx, conf, p)
@@ -67,7 +71,6 @@ func (p *peerPort) serve(ctx context.Context) error {
 		}
 		defer server.Close()
 	}
-	p.use(client)
 	<-ctx.Done()
 	return nil
 }
@@ -75,7 +78,7 @@ func (p *peerPort) serve(ctx context.Context) error {
 func (p *peerPort) use(client Peers) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.client = client
+	p.client, p.greeted = client, map[string]time.Duration{}
 }
 
 // reach is the client, nil while there is none.

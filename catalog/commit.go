@@ -47,7 +47,7 @@ func (c *Catalog) takeUp(group string, order uint64) api.TxnOps {
 
 // Grounds are what an election rests on; it is not committed if any of it has changed since it was read.
 type Grounds struct {
-	// Votes are the votes of the quorum: of each agent the index of its vote.
+	// Votes are the votes of the quorum: of each agent the index of its vote, 0 if there is none in Consul.
 	Votes map[string]uint64
 	// Order is the index of an operator's order; it is taken up, and so deleted, with the commit. 0 is none.
 	Order uint64
@@ -60,7 +60,11 @@ func (c *Catalog) Elect(ctx context.Context, group string, r *failover.Record, c
 	k := c.keys(group)
 	var ops api.TxnOps
 	for agent, index := range g.Votes {
-		ops = append(ops, c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: k.vote(agent), Index: index}))
+		verb := api.KVCheckIndex
+		if index == 0 {
+			verb = api.KVCheckNotExists
+		}
+		ops = append(ops, c.kvOp(api.KVTxnOp{Verb: verb, Key: k.vote(agent), Index: index}))
 	}
 	ops = append(ops, c.takeUp(group, g.Order)...)
 	return c.lead(ctx, "elect", group, r, casIndex, api.KVLock, ops, failing)

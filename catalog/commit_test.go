@@ -90,7 +90,11 @@ func TestElectTakesTheLockAndRestsOnVotes(t *testing.T) {
 	if _, err := c.Elect(ctx, "redis", electing(1, "a"), created, stale, masterEntry("10.0.0.1", "critical")); !errors.Is(err, ErrConflict) {
 		t.Fatalf("an election on a vote that has changed gives %v, want %v", err, ErrConflict)
 	}
-	standing := Grounds{Votes: map[string]uint64{"a": state.Votes["a"].Index}}
+	taken := Grounds{Votes: map[string]uint64{"a": 0}}
+	if _, err := c.Elect(ctx, "redis", electing(1, "a"), created, taken, masterEntry("10.0.0.1", "critical")); !errors.Is(err, ErrConflict) {
+		t.Fatalf("an election on a vote that was told gives %v while Consul has another, want %v", err, ErrConflict)
+	}
+	standing := Grounds{Votes: map[string]uint64{"a": state.Votes["a"].Index, "b": 0}}
 	if _, err := c.Elect(ctx, "redis", electing(1, "a"), created, standing, masterEntry("10.0.0.1", "critical")); err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,13 @@ type (
 		Epoch               uint64
 		Agents              []string
 	}
+	// TellVote tells the other agents what this one thinks of the master.
+	TellVote struct{ Vote Vote }
+	// TellReport tells the leader of a change of master what it waits for.
+	TellReport struct {
+		Leader string
+		Report Report
+	}
 	// Look reads a server's offset at once.
 	Look struct {
 		Node string
@@ -93,7 +100,8 @@ type (
 	Elect struct {
 		Record *Record
 		Index  uint64
-		// Votes are the indexes of the votes that it rests on, by agent: they must still stand.
+		// Votes are the indexes of the votes that it rests on, by agent: they must still stand. 0 is that of a vote which was
+		// told and is not in Consul.
 		Votes map[string]uint64
 		// Order is the index of the operator's order that this takes up, or 0.
 		Order uint64
@@ -125,6 +133,8 @@ func (a Persist) Key() string     { return "role " + a.Node }
 func (a Pause) Key() string       { return "pause " + a.Node }
 func (a Rescue) Key() string      { return "rescue " + a.Node }
 func (a AskPromises) Key() string { return "promises" }
+func (a TellVote) Key() string    { return "tell vote" }
+func (a TellReport) Key() string  { return "tell " + a.Report.Node }
 func (a Look) Key() string        { return "look " + a.Node }
 func (a PutReport) Key() string   { return "report " + a.Report.Node }
 func (a PutVote) Key() string     { return "vote" }
@@ -158,7 +168,8 @@ func (a Rescue) String() string {
 func (a AskPromises) String() string {
 	return fmt.Sprintf("ask %s to open nothing while Consul does not answer", strings.Join(a.Agents, ", "))
 }
-func (a Look) String() string { return fmt.Sprintf("look at %s", a.Node) }
+func (a Look) String() string       { return fmt.Sprintf("look at %s", a.Node) }
+func (a TellReport) String() string { return "tell " + a.Leader + ": " + PutReport{a.Report}.String() }
 func (a PutReport) String() string {
 	s := fmt.Sprintf("report %s %s", a.Report.Node, a.Report.State)
 	if a.Report.Attempt != 0 {
@@ -166,10 +177,14 @@ func (a PutReport) String() string {
 	}
 	return s
 }
+func (a TellVote) String() string { return "tell all: " + PutVote(a).String() }
 func (a PutVote) String() string {
+	if a.Vote.Verdict == "" {
+		return "take the vote back"
+	}
 	return fmt.Sprintf("vote that %s of epoch %d is %s: %s", a.Vote.Master, a.Vote.Epoch, a.Vote.Verdict, a.Vote.Cause)
 }
-func (a DropVote) String() string    { return "take the vote back" }
+func (a DropVote) String() string    { return "drop the vote on an epoch that is past" }
 func (a AcquireLock) String() string { return "acquire the lock" }
 func (a ReleaseLock) String() string { return "release the lock: " + a.Why }
 func (a Confirm) String() string     { return "confirm the record" }

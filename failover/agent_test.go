@@ -69,7 +69,7 @@ func (w *world) step(a *simAgent) {
 // look is what an agent knows now.
 func (w *world) look(a *simAgent) {
 	v := &a.view
-	v.Now, v.Wall, v.Session = w.now, time.Unix(0, 0), a.session != 0 && w.reads(a)
+	v.Now, v.Wall, v.Session = w.now, time.Unix(0, int64(w.now)), a.session != 0 && w.reads(a)
 	if a.node != "" {
 		w.observe(a)
 		v.Local = []Local{a.local}
@@ -232,8 +232,17 @@ func (w *world) do(a *simAgent, act Action) {
 	if w.onServer(a, act) {
 		return
 	}
-	if ask, ok := act.(AskPromises); ok {
-		w.askPromises(a, ask)
+	switch act := act.(type) {
+	case AskPromises:
+		w.askPromises(a, act)
+		return
+	case TellVote:
+		delete(a.running, key)
+		a.view.NoteToldVote(act, true)
+		w.tellVote(a, act)
+		return
+	case TellReport:
+		w.tell(a, act)
 		return
 	}
 	switch act := act.(type) {
@@ -249,7 +258,9 @@ func (w *world) do(a *simAgent, act Action) {
 			return true
 		}
 		took := w.apply(a, session, act)
-		index = w.consul.RecordIndex
+		if index = w.consul.RecordIndex; key == (PutVote{}).Key() {
+			index = w.index
+		}
 		return took
 	}, func(ok, took bool) {
 		if _, again := act.(Reread); again || !ok || !took {
@@ -306,6 +317,50 @@ func (w *world) askPromises(a *simAgent, ask AskPromises) {
 	}
 }
 
+// tell tells another agent of a node, if the two reach each other.
+func (w *world) tell(a *simAgent, tell TellReport) {
+	life, open := a.life, true
+	done := func(failed bool) {
+		if open && a.alive && a.life == life {
+			delete(a.running, tell.Key())
+			a.view.Now = w.now
+			a.view.NoteToldReport(tell, failed)
+		}
+		open = false
+	}
+	w.later(tellTimeout, func() { done(true) })
+	for _, b := range w.agents {
+		if b.name != tell.Leader {
+			continue
+		}
+		w.after(w.delay, func() {
+			if b.alive && (b == a || !b.cut && !a.cut) {
+				b.view.Now = w.now
+				b.view.HearReport(tell.Report)
+				w.after(w.delay, func() { done(false) })
+			}
+		})
+	}
+}
+
+// tellVote tells all other agents that it reaches.
+func (w *world) tellVote(a *simAgent, tell TellVote) {
+	for _, b := range w.agents {
+		if b == a {
+			continue
+		}
+		w.after(w.delay, func() {
+			if b.alive && !b.cut && !a.cut {
+				b.view.Now = w.now
+				b.view.HearVote(a.name, tell.Vote)
+			}
+		})
+	}
+}
+
+// tellTimeout is how long an agent waits for another to hear it.
+const tellTimeout = 50 * time.Millisecond
+
 // reread reads the group consistently: what is written next rests on it.
 func (w *world) reread(a *simAgent, key string) {
 	begun, s := w.now, State{}
@@ -331,6 +386,7 @@ func (a *simAgent) outcome(act Action, begun time.Duration, index uint64) {
 	case PutReport:
 		s.Nodes = with(s.Nodes, act.Report.Node, act.Report)
 	case PutVote:
+		act.Vote.Index = index
 		s.Votes = with(s.Votes, a.name, act.Vote)
 	case DropVote:
 		s.Votes = without(s.Votes, a.name)

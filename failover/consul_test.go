@@ -124,12 +124,6 @@ func (w *world) apply(a *simAgent, session int, act Action) bool {
 	panic(act.String())
 }
 
-func with[V any](m map[string]V, key string, value V) map[string]V {
-	m = without(m, key)
-	m[key] = value
-	return m
-}
-
 func without[V any](m map[string]V, key string) map[string]V {
 	m = maps.Clone(m)
 	delete(m, key)

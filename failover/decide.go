@@ -56,6 +56,7 @@ func (v *View) act(d *Decision) {
 	v.vote(d)
 	v.lead(d)
 	v.keep(d)
+	v.forgets(d)
 }
 
 // withoutRecord is what is done while there is no record to be trusted: an open server loses its lease, and

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +21,7 @@ func (v *View) lead(d *Decision) {
 		}
 	case v.State.Leader == "" && need && v.State.Record.Phase == Steady && v.down():
 		// The lock is taken with the commit, which rests on the very votes that were read.
-		turn := v.Memory.QuorumSeen + v.rank()*electAfter
+		turn := v.Memory.QuorumSeen + v.turn()
 		if v.Now < turn {
 			d.wake(turn)
 			d.wait("leaves the election to agents before it")
@@ -52,7 +53,7 @@ func (v *View) lead(d *Decision) {
 // needsLeader tells whether the lock is wanted, and for what, or why not.
 func (v *View) needsLeader(d *Decision) (bool, string) {
 	s := v.State
-	tally := Count(s)
+	tally := v.tally()
 	switch {
 	case s.Record.Phase == Electing:
 		return true, fmt.Sprintf("a change of master is in progress: %s", s.Record.Election.Cause)
@@ -87,18 +88,50 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 	return false, "the group is steady"
 }
 
-// rank is this agent's place among those whose votes made the quorum, or behind them all. The agent of the old master is the
-// last of them: if the next master is the leader's own node, it opens with the commit.
-func (v *View) rank() time.Duration {
-	down := Count(v.State).Down
-	last := v.State.Nodes[v.State.Record.Master].Agent
-	if i := slices.Index(down, last); i >= 0 {
-		down = append(slices.Delete(down, i, i+1), last)
+// turn is how long this agent holds back from electing once the quorum is there: for each agent that comes before it, longer
+// for one that has voted. First come the agents of the nodes that are likely to be chosen, since a leader whose own node is
+// the next master opens it with the commit; last comes the agent of the old master.
+func (v *View) turn() time.Duration {
+	down := v.tally().Down
+	var before time.Duration
+	for _, agent := range v.electors() {
+		switch {
+		case agent == v.Agent:
+			return before
+		case slices.Contains(down, agent):
+			before += electAfter
+		default:
+			before += voteAfter
+		}
 	}
-	if i := slices.Index(down, v.Agent); i >= 0 {
-		return time.Duration(i)
+	return before
+}
+
+// electors are the agents in the order in which they elect.
+func (v *View) electors() []string {
+	s := v.State
+	type place struct {
+		class, priority int
+		name            string
 	}
-	return time.Duration(len(down))
+	places := make(map[string]place, len(s.Agents))
+	for agent := range s.Agents {
+		places[agent] = place{1, 0, agent}
+	}
+	for node, rep := range s.Nodes {
+		here := place{0, rank(rep.Priority), node}
+		if p, known := places[rep.Agent]; known && v.unready(node) == "" && (p.class > 0 || here.priority < p.priority || here.priority == p.priority && node < p.name) {
+			places[rep.Agent] = here
+		}
+	}
+	last := s.Nodes[s.Record.Master].Agent
+	if _, known := places[last]; known {
+		places[last] = place{2, 0, last}
+	}
+	return slices.SortedFunc(maps.Keys(places), func(a, b string) int {
+		p, q := places[a], places[b]
+		return cmp.Or(cmp.Compare(p.class, q.class), cmp.Compare(p.priority, q.priority), cmp.Compare(p.name, q.name))
+	})
 }
 
 // takesOver tells whether an own node may be the next master of a planned change. If its agent leads, it opens with the commit.
@@ -132,7 +165,7 @@ func (v *View) behind() (names []string) {
 // elect opens an attempt: from its commit on, nobody may be open.
 func (v *View) elect(d *Decision) {
 	s := v.State
-	tally := Count(s)
+	tally := v.tally()
 	next := s.Record.Clone()
 	next.Phase, next.Since = Electing, v.Wall
 	e := &Election{Leader: v.Agent, Deadline: v.settings().FailoverTimeout}
@@ -164,16 +197,17 @@ func (v *View) elect(d *Decision) {
 	}
 	votes := make(map[string]uint64, len(e.Votes))
 	for _, agent := range e.Votes {
-		if index := s.Votes[agent].Index; index > 0 {
-			votes[agent] = index
-		}
+		votes[agent] = s.Votes[agent].Index // 0 while it has only been told
+	}
+	if own := s.Nodes[s.Record.Master].Agent; e.Kind == ForFailure && e.Evidence == Silent && own != "" {
+		votes[own] = s.Votes[own].Index // it may be about to veto
 	}
 	d.do(Elect{Record: next, Index: s.RecordIndex, Votes: votes, Order: order})
 }
 
 // down tells whether the master is to be replaced because a quorum says so.
 func (v *View) down() bool {
-	t := Count(v.State)
+	t := v.tally()
 	return t.Reached() && !v.settings().Paused && v.Now >= v.cooldown(t)
 }
 

@@ -6,6 +6,7 @@ func timeOf(d Duration) time.Duration { return time.Duration(d) }
 
 // Note updates Memory with what is new in the view. It is called before each Decide.
 func (v *View) Note() {
+	v.heed()
 	m, s := &v.Memory, v.State
 	if r := s.Record; r != nil {
 		if s.RecordIndex != m.Index {

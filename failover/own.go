@@ -108,10 +108,12 @@ func (v *View) stand(d *Decision, n *Local) {
 	if v.drains(d, n) {
 		return
 	}
-	// A server that was started open, in the middle of it, has as long from then on.
-	killAt := max(v.Memory.Seen, v.Memory.FreezeWanted[n.Name]) + freezeConfirm
+	killAt := v.Memory.Seen + freezeConfirm
 	if end := v.Memory.LeaseEnds[n.Name]; end > 0 {
 		killAt = min(killAt, end) // the leader waits no longer than that
+	} else {
+		// A server that was started open, in the middle of it, has as long from then on.
+		killAt = max(killAt, v.Memory.FreezeWanted[n.Name]+freezeConfirm)
 	}
 	v.freeze(d, n, attempt, v.State.Record.Election.Cause, killAt)
 }

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -71,27 +72,50 @@ func Count(s State) Tally {
 	return t
 }
 
+// tally counts the votes, without an own one that this agent no longer holds: it takes part in no election then.
+func (v *View) tally() Tally {
+	s := v.State
+	if own, voted := s.Votes[v.Agent]; voted && own.Verdict == Down && !v.against() {
+		s.Votes = maps.Clone(s.Votes)
+		delete(s.Votes, v.Agent)
+	}
+	return Count(s)
+}
+
+// against tells whether this agent has something against the master of the record.
+func (v *View) against() bool {
+	r, j := v.State.Record, v.Judgement
+	return j.Verdict != "" && j.Epoch == r.Epoch && j.Master == r.Master
+}
+
 // vote says what this agent thinks of the master, and takes back what it no longer thinks.
 func (v *View) vote(d *Decision) {
 	r, j := v.State.Record, v.Judgement
-	given, voted := v.State.Votes[v.Agent]
 	if !v.Session || r.Phase != Steady {
 		return
 	}
+	given, voted := v.State.Votes[v.Agent]
+	_, unwritten := v.Heard.votesUnder[v.Agent]
+	now := Vote{Epoch: r.Epoch, Master: r.Master, Since: v.Wall}
 	_, opened := r.Open()
-	against := j.Verdict != "" && j.Epoch == r.Epoch && j.Master == r.Master
-	switch {
-	case against && (!voted || given.Epoch != j.Epoch || given.Master != j.Master ||
-		given.Verdict != j.Verdict || given.Evidence != j.Evidence):
-		d.do(PutVote{Vote{Epoch: j.Epoch, Master: j.Master, Verdict: j.Verdict, Evidence: j.Evidence,
-			Cause: j.Cause, Since: v.Wall}})
-	case !against && voted && opened:
+	switch told := v.Memory.Told.Vote; {
+	case v.against():
+		now.Verdict, now.Evidence, now.Cause = j.Verdict, j.Evidence, j.Cause
+		if !voted || unwritten || !given.same(now) {
+			v.put(d, now)
+		}
+	case !opened:
+	case voted && given.Epoch != r.Epoch:
 		// An old vote counts for nothing; it is taken back when nobody waits for a write any more.
-		if later := v.Memory.EpochSeen + settle; given.Epoch != r.Epoch && v.Now < later {
+		if later := v.Memory.EpochSeen + settle; v.Now < later {
 			d.wake(later)
 			return
 		}
 		d.do(DropVote{given.Epoch})
+	case voted && (given.Verdict != "" || unwritten), !voted && told.Epoch == r.Epoch && told.Verdict != "":
+		// Not deleted: whoever heard the vote, and elects, expects none in Consul or the one before it.
+		now.Cause = "taken back"
+		v.put(d, now)
 	}
 }
 

@@ -94,7 +94,7 @@ func history(seed uint64) (*world, error) {
 func (w *world) tooFew() bool {
 	r, counted := w.consul.Record, 0
 	for name, m := range r.Eligible {
-		if s := w.servers[name]; s.alive && m.RunID == s.run {
+		if s := w.servers[name]; s.alive && m.RunID == s.run && !s.half {
 			counted++
 		}
 	}
@@ -234,7 +234,7 @@ func (w *world) mayLose(a *simAgent) bool {
 	if !s.alive {
 		return true
 	}
-	calm := !w.down && !a.cut && !a.away && !s.stopped && w.now-w.troubled > 5*time.Second && c.Leader == "" && len(c.Votes) == 0
+	calm := !w.down && !a.cut && !a.away && !s.stopped && w.now-w.troubled > 5*time.Second && c.Leader == "" && len(Count(c).Down) == 0
 	calm = calm && c.Nodes[a.node].State == StateOpen && c.Nodes[a.node].RunID == s.run
 	return !s.open && !a.local.MaybeOpen || calm && c.Record != nil && c.Record.Phase == Steady && c.Order == nil
 }

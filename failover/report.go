@@ -84,9 +84,12 @@ func (v *View) report(d *Decision, n *Local) {
 	if (now.Keys == 0) != (last.Keys == 0) {
 		same.Keys = now.Keys
 	}
-	if same != last {
-		d.do(PutReport{now})
+	// What is only heard so far, from this agent itself when it leads, is to be written all the same.
+	_, unwritten := v.Heard.reportsUnder[n.Name]
+	if same == last && !unwritten || v.tellsReport(d, n, now) {
+		return
 	}
+	d.do(PutReport{now})
 }
 
 // passing tells whether what a node is now is only on the way to what is worth reporting. A write to Consul that
@@ -107,9 +110,11 @@ func (v *View) passing(n *Local, now, last Report) bool {
 		// The votes say the same, and the election that they bring asks for another report.
 		return v.Now < v.Memory.MasterDied+openingFor
 	case now.State == StateDead:
-		return opening && last.State == StateDead && last.RunID == n.RunID
+		return opening
 	case last.State == StateDead && last.RunID == n.RunID:
 		return false // an old report was written late: others vote by it
+	case r.Master == n.Name && !master:
+		return false // it is to be replaced at once
 	case master:
 		return opening && n.State == StateFrozen
 	default:

@@ -23,6 +23,9 @@ const (
 	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is longer than a
 	// commit takes to be seen on a busy machine; the first of them has just voted, so it is hardly ever waited for.
 	electAfter = 50 * time.Millisecond
+	// voteAfter is how long an agent that could elect waits for the vote of another that would elect before it. Votes are told
+	// within milliseconds of each other where all see the same.
+	voteAfter = 10 * time.Millisecond
 	// openingFor is how long a new master may take to open, and the others to follow, before their agents report that they
 	// have not.
 	openingFor = 200 * time.Millisecond

@@ -35,6 +35,8 @@ type View struct {
 	MayElect bool
 	// ElectOver is the index of the record that it replaces: once there is a newer one, it has, or never will.
 	ElectOver uint64
+	// Heard is what agents told directly, while Consul need not have it.
+	Heard Heard
 	// Proposed are the members of every set that this agent, for the master, may have written in Epoch.
 	Proposed Proposed
 }
@@ -158,6 +160,8 @@ type Memory struct {
 	FreezeWanted map[string]time.Duration
 	// LeaseEnds is when the last lease ends, or ended, of each own node that may be open.
 	LeaseEnds map[string]time.Duration
+	// Told is what this agent told others directly.
+	Told Told
 	// Turns are the turns for full resyncs that were handed out.
 	Turns map[string]Turn
 	// Reach is, for each member that is not counted, the run and the master's offset it has to reach.

@@ -71,6 +71,12 @@ func (c *Client) Frozen(ctx context.Context, address, agent string, n FrozenNoti
 	return c.ask(ctx, address, agent, kindFrozen, n, &ok)
 }
 
+// Tell tells the agent something about a group, and returns when it has taken that in.
+func (c *Client) Tell(ctx context.Context, address, agent string, n News) error {
+	var ok bool
+	return c.ask(ctx, address, agent, kindNews, n, &ok)
+}
+
 // View asks what the agent makes of a group.
 func (c *Client) View(ctx context.Context, address, agent, group string) (b json.RawMessage, err error) {
 	err = c.ask(ctx, address, agent, kindView, group, &b)

@@ -63,6 +63,12 @@ type FrozenNotice struct {
 	Why   string `json:"why"`
 }
 
+// News is something that one agent tells another about a group, as JSON. It may be told twice.
+type News struct {
+	Group string          `json:"group"`
+	Body  json.RawMessage `json:"body"`
+}
+
 // Identity is who answers at an address.
 type Identity struct {
 	Agent   string `json:"agent"`
@@ -75,6 +81,7 @@ type Handler interface {
 	// View is what the agent makes of a group, as JSON.
 	View(ctx context.Context, group string) ([]byte, error)
 	Frozen(ctx context.Context, n FrozenNotice)
+	Tell(ctx context.Context, n News) error
 }
 
 // What is asked for.
@@ -82,6 +89,7 @@ const (
 	kindPromise  = "promise"
 	kindView     = "view"
 	kindFrozen   = "frozen"
+	kindNews     = "news"
 	kindIdentity = "identity"
 )
 

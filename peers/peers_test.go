@@ -17,7 +17,10 @@ import (
 )
 
 // answering is a Handler that gives every promise but for epoch 13.
-type answering struct{ frozen chan FrozenNotice }
+type answering struct {
+	frozen chan FrozenNotice
+	news   chan News
+}
 
 func (a answering) Promise(_ context.Context, r PromiseRequest) PromiseAnswer {
 	if r.Epoch == 13 {
@@ -31,6 +34,14 @@ func (a answering) View(_ context.Context, group string) ([]byte, error) {
 		return nil, errors.New("no such group")
 	}
 	return []byte(`{ "group": "<` + group + `>" }`), nil
+}
+
+func (a answering) Tell(_ context.Context, n News) error {
+	if n.Group == "unknown" {
+		return errors.New("no such group")
+	}
+	a.news <- n
+	return nil
 }
 
 func (a answering) Frozen(_ context.Context, n FrozenNotice) { a.frozen <- n }
@@ -68,7 +79,7 @@ func soon(t *testing.T) context.Context {
 }
 
 func TestQuestionsAndAnswers(t *testing.T) {
-	h := answering{frozen: make(chan FrozenNotice, 1)}
+	h := answering{frozen: make(chan FrozenNotice, 1), news: make(chan News, 1)}
 	s, err := Serve(t.Context(), conf("b"), h)
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +109,15 @@ func TestQuestionsAndAnswers(t *testing.T) {
 	}
 	if got := <-h.frozen; got != want {
 		t.Errorf("told %+v, want %+v", got, want)
+	}
+	if err := k.Tell(ctx, s.Addr(), "b", News{Group: "redis", Body: []byte(`{"a":1}`)}); err != nil {
+		t.Error(err)
+	}
+	if got := <-h.news; got.Group != "redis" || string(got.Body) != `{"a":1}` {
+		t.Errorf("heard %s of %s", got.Body, got.Group)
+	}
+	if err := k.Tell(ctx, s.Addr(), "b", News{Group: "unknown"}); err == nil || !strings.Contains(err.Error(), "no such group") {
+		t.Errorf("news of an unknown group: %v", err)
 	}
 }
 

@@ -168,6 +168,16 @@ func (s *Server) answer(q message) (json.RawMessage, string) {
 		}
 		s.handler.Frozen(ctx, n)
 		return encode(true), ""
+	case kindNews:
+		var n News
+		err := json.Unmarshal(q.Body, &n)
+		if err == nil {
+			err = s.handler.Tell(ctx, n)
+		}
+		if err != nil {
+			return bad(err)
+		}
+		return encode(true), ""
 	case kindView:
 		var group string
 		if err := json.Unmarshal(q.Body, &group); err != nil {

@@ -34,6 +34,7 @@ type options struct {
 	Tail       time.Duration
 	BusyFor    time.Duration
 	Durability string
+	FenceAfter time.Duration
 	Jitter     time.Duration
 	Repeats    int
 	Only       string
@@ -69,6 +70,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.Tail, "tail", 2*time.Second, "how long clients go on writing after the last change of master")
 	f.DurationVar(&o.BusyFor, "busy-for", time.Minute, "how long the case busy lasts")
 	f.StringVar(&o.Durability, "durability", "none", "the durability setting of "+ours)
+	f.DurationVar(&o.FenceAfter, "fence-after", 3*time.Second, "the fence_after of "+ours)
 	f.DurationVar(&o.Jitter, "jitter", 5*time.Millisecond, "refuse a run if more than 1 in 100 sleeps of 1 ms took this much longer; 0 refuses none")
 	f.IntVar(&o.Repeats, "repeats", 3, "how often a refused run is repeated")
 	f.StringVar(&o.KeepLogs, "logs", "", "copy the logs of the servers of every run into `DIR`")

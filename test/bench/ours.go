@@ -19,7 +19,7 @@ type consulSystem struct{ s *sandbox.Sandbox }
 
 func startOurs(ctx context.Context, on sandbox.Options, o *options, downAfter time.Duration) (system, error) {
 	on.Binary, on.Fallbacks, on.ConsulHCL = o.Binary, true, o.ConsulHCL
-	on.GroupHCL = fmt.Sprintf("down_after = %q\ndurability = %q\n", downAfter, o.Durability)
+	on.GroupHCL = fmt.Sprintf("down_after = %q\nfence_after = %q\ndurability = %q\n", downAfter, o.FenceAfter, o.Durability)
 	s, err := sandbox.Start(ctx, on)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,7 @@ type Settings struct {
 	Jitter     string `json:"jitter"`
 	BusyFor    string `json:"busy_for"`
 	Durability string `json:"durability"`
+	FenceAfter string `json:"fence_after"`
 }
 
 // Series are the runs of one case with one system.
@@ -102,7 +103,7 @@ func (r *Run) String() string {
 
 func newResult(o *options) *Result {
 	return &Result{At: time.Now().UTC().Truncate(time.Second), Machine: machine(),
-		Options: Settings{o.Every.String(), o.Resolve.String(), o.Jitter.String(), o.BusyFor.String(), o.Durability}}
+		Options: Settings{o.Every.String(), o.Resolve.String(), o.Jitter.String(), o.BusyFor.String(), o.Durability, o.FenceAfter.String()}}
 }
 
 // series are the runs of a case, made when there are none yet.

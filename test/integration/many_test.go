@@ -31,7 +31,7 @@ func TestTenAgents(t *testing.T) {
 	counted(t, s)
 	eventually(t, "the votes are taken back and the lock is free", func(ctx context.Context) error {
 		state, err := s.State(ctx)
-		if err != nil || len(state.Votes) > 0 || state.Leader != "" {
+		if err != nil || len(failover.Count(state).Down) > 0 || state.Leader != "" {
 			return fmt.Errorf("votes %v, leader %q, %w", state.Votes, state.Leader, err)
 		}
 		for name, n := range state.Nodes {

@@ -158,7 +158,7 @@ func (w *world) saveData(m *machine) {
 func (w *world) calm() bool {
 	c := &w.consul.state
 	r := c.Record
-	if w.active > 0 || w.now() < w.troubled+2*time.Second || len(c.Votes) > 0 || c.Leader != "" || c.Order != nil ||
+	if w.active > 0 || w.now() < w.troubled+2*time.Second || len(failover.Count(*c).Down) > 0 || c.Leader != "" || c.Order != nil ||
 		r == nil || r.Phase != failover.Steady {
 		return false
 	}

@@ -80,6 +80,12 @@ func (c peerClient) Frozen(ctx context.Context, _, name string, n peers.FrozenNo
 	return err
 }
 
+// Tell implements agent.Peers.
+func (c peerClient) Tell(ctx context.Context, _, name string, n peers.News) error {
+	refused, err := meet(ctx, c.l, name, func(ctx context.Context, h peers.Handler) error { return h.Tell(ctx, n) })
+	return errors.Join(refused, err)
+}
+
 // promised is when the oldest of the newest promises of all members' agents was asked for; now if there are none. What was
 // promised before a node was a member needs nothing of it: the leader of an election that it stands in waits later.
 func (m *machine) promised() time.Duration {

@@ -138,7 +138,7 @@ func assessAgent(s failover.State, name string, alive map[string]catalog.Health)
 	if registered {
 		a.Machine = h.Machine
 	}
-	if v, ok := s.Votes[name]; ok && s.Record != nil && v.Epoch == s.Record.Epoch {
+	if v, ok := s.Votes[name]; ok && s.Record != nil && v.Epoch == s.Record.Epoch && v.Verdict != "" {
 		a.Vote = &v
 	}
 	return a

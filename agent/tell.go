@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/peers"
+)
+
+// tellTimeout is how long another agent may take to hear something, before it is left to Consul to tell it. It takes a
+// millisecond or two.
+const tellTimeout = 50 * time.Millisecond
+
+// greetEvery is how often other agents are told nothing, so that there is a connection when there is something to tell. A
+// connection that carries nothing for ten minutes is ended by the other side.
+const greetEvery = 5 * time.Minute
+
+// news is what one agent tells another directly.
+type news struct {
+	Agent  string           `json:"agent"`
+	Vote   *failover.Vote   `json:"vote,omitempty"`
+	Report *failover.Report `json:"report,omitempty"`
+}
+
+// tellVote tells every other agent, and waits for none.
+func (g *group) tellVote(ctx context.Context, key string, a failover.TellVote) {
+	g.view.NoteToldVote(a, g.peers.reach() != nil)
+	agents := g.view.State.Agents
+	g.do(ctx, key, func(ctx context.Context) func() {
+		g.tellAll(ctx, agents, news{Vote: &a.Vote})
+		return nil
+	})
+}
+
+// tellAll tells all other agents something, and waits for none of them.
+func (g *group) tellAll(ctx context.Context, agents map[string]failover.AgentInfo, n news) {
+	for name, info := range agents {
+		if name == g.agent {
+			continue
+		}
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+			defer cancel()
+			if err := g.tellAgent(ctx, name, info.Address, n); err != nil {
+				g.log.Debug("cannot be told directly", "agent", name, "error", err)
+			}
+		}()
+	}
+}
+
+// greet sees to connections to the other agents, which all groups share.
+func (g *group) greet(ctx context.Context) {
+	for name, info := range g.view.State.Agents {
+		if name != g.agent && g.peers.greets(name, info.Address, g.now()) {
+			go func() {
+				ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+				defer cancel()
+				_ = g.tellAgent(ctx, name, info.Address, news{}) // it may not be there
+			}()
+		}
+	}
+}
+
+// greets tells whether an agent is to be greeted, and notes that it is.
+func (p *peerPort) greets(name, address string, now time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at, known := p.greeted[name+" "+address]; p.client == nil || address == "" || known && now < at+greetEvery {
+		return false
+	}
+	p.greeted[name+" "+address] = now
+	return true
+}
+
+// tellReport tells the leader what it waits for.
+func (g *group) tellReport(ctx context.Context, key string, a failover.TellReport) {
+	own, address := a.Leader == g.agent, g.view.State.Agents[a.Leader].Address
+	g.do(ctx, key, func(ctx context.Context) func() {
+		var err error
+		if !own {
+			ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+			defer cancel()
+			err = g.tellAgent(ctx, a.Leader, address, news{Report: &a.Report})
+		}
+		if err != nil {
+			g.log.Debug("cannot be told directly", "leader", a.Leader, "error", err)
+		}
+		return func() {
+			g.view.Now = g.now()
+			g.view.NoteToldReport(a, err != nil)
+		}
+	})
+}
+
+func (g *group) tellAgent(ctx context.Context, name, address string, n news) error {
+	client := g.peers.reach()
+	if client == nil || address == "" {
+		return errors.New("there is no way to it but Consul")
+	}
+	n.Agent = g.agent
+	body, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return client.Tell(ctx, address, name, peers.News{Group: g.name, Body: body})
+}
+
+// Tell takes in what another agent tells directly.
+func (p *peerPort) Tell(ctx context.Context, told peers.News) error {
+	g := p.group(told.Group)
+	if g == nil {
+		return errors.New("it does not know group " + told.Group)
+	}
+	var n news
+	if err := json.Unmarshal(told.Body, &n); err != nil {
+		return err
+	}
+	g.tell(ctx, func() {
+		g.view.Now = g.now()
+		if n.Vote != nil {
+			g.view.HearVote(n.Agent, *n.Vote)
+		}
+		if n.Report != nil {
+			g.view.HearReport(*n.Report)
+		}
+	})
+	return ctx.Err()
+}
