@@ -59,7 +59,7 @@ type Vote struct {
 	// Cause is one line for people.
 	Cause string    `json:"cause"`
 	Since time.Time `json:"since"`
-	// Index is the ModifyIndex of its entry; 0 while an agent knows its own vote only by having written it.
+	// Index is the ModifyIndex of its entry in Consul; 0 while it was only told.
 	Index uint64 `json:"-"`
 }
 

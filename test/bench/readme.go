@@ -78,7 +78,7 @@ func (r *Result) caveats() string {
 		fmt.Sprintf("Our `durability` is %q and `fence_after` %s (by default 3 s): the lease of a master whose agent has died, or is cut off, is waited for "+
 			"that long. Sentinel has a quorum of %d and `failover-timeout` %g s; everything else is as both come.",
 			r.Options.Durability, span(r.Options.FenceAfter), sentinelQuorum, sentinelTimeout.Seconds()),
-		fmt.Sprintf("Consul's servers write every commit to disk before it counts, and a change of master is three to four of them in a row: an fsync "+
+		fmt.Sprintf("Consul's servers write every commit to disk before it counts, and a change of master is two of them in a row, a planned one three: an fsync "+
 			"took %s here, in the median.", millis(median(fsync))),
 		"Of each kind of process the dearest of the three machines is shown. Commands that replicas and masters send each other are left out, " +
 			"but for the master's `PING` every 10 s.",
