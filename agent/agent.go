@@ -76,7 +76,7 @@ type agent struct {
 	servers *servers
 	leases  *leases
 	groups  []*group
-	byName  map[string]*group // by the name of a connected server
+	byName  map[string]*group // by the name of a connected server, or what the name of a watched one begins with
 	publish *publisher
 	rescues *rescues
 	peers   *peerPort
@@ -126,6 +126,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 		g.nodes[n.name] = n
 		a.byName[n.name] = g
 	}
+	a.byName[watchPrefix(g.name)] = g
 	if len(g.nodes) > 0 {
 		a.leases.groups = append(a.leases.groups, g)
 	}
@@ -202,12 +203,7 @@ func (a *agent) concerned(server string) *group {
 	if g := a.byName[server]; g != nil {
 		return g
 	}
-	for _, g := range a.groups {
-		if strings.HasPrefix(server, watchPrefix(g.name)) {
-			return g
-		}
-	}
-	return nil
+	return a.byName[server[:strings.LastIndex(server, " ")+1]] // no address has a space
 }
 
 // observe takes in what a driver saw of one of the group's servers, or of the master that it watches.

@@ -26,7 +26,7 @@ type peerPort struct {
 	mu     sync.Mutex
 	client Peers
 	// greeted is when each agent was last greeted.
-	greeted map[string]time.Duration
+	greeted map[greeting]time.Duration
 }
 
 // peersAgain is how long after a failure the port is tried to be opened again, or the key to be read.
@@ -78,7 +78,7 @@ func (p *peerPort) serve(ctx context.Context) error {
 func (p *peerPort) use(client Peers) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.client, p.greeted = client, map[string]time.Duration{}
+	p.client, p.greeted = client, map[greeting]time.Duration{}
 }
 
 // reach is the client, nil while there is none.

@@ -64,14 +64,18 @@ func (g *group) greet(ctx context.Context) {
 	}
 }
 
+// greeting is who was greeted, and where.
+type greeting struct{ agent, address string }
+
 // greets tells whether an agent is to be greeted, and notes that it is.
 func (p *peerPort) greets(name, address string, now time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at, known := p.greeted[name+" "+address]; p.client == nil || address == "" || known && now < at+greetEvery {
+	who := greeting{name, address}
+	if at, known := p.greeted[who]; p.client == nil || address == "" || known && now < at+greetEvery {
 		return false
 	}
-	p.greeted[name+" "+address] = now
+	p.greeted[who] = now
 	return true
 }
 

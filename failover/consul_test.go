@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"maps"
 	"time"
 )
 
@@ -122,12 +121,6 @@ func (w *world) apply(a *simAgent, session int, act Action) bool {
 		return done(func() { c.Order, c.OrderIndex = &act.Order, w.index; w.note("%s: %s", a.name, act) })
 	}
 	panic(act.String())
-}
-
-func without[V any](m map[string]V, key string) map[string]V {
-	m = maps.Clone(m)
-	delete(m, key)
-	return m
 }
 
 // endSession is what Consul does when it notices that an agent is gone.

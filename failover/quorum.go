@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,8 +75,7 @@ func Count(s State) Tally {
 func (v *View) tally() Tally {
 	s := v.State
 	if own, voted := s.Votes[v.Agent]; voted && own.Verdict == Down && !v.against() {
-		s.Votes = maps.Clone(s.Votes)
-		delete(s.Votes, v.Agent)
+		s.Votes = without(s.Votes, v.Agent)
 	}
 	return Count(s)
 }

@@ -91,7 +91,7 @@ func (v *View) heed() {
 		_, counts := s.Agents[agent]
 		switch {
 		case v.Now >= heard.at+heardFor, known.Index > heard.over:
-			h.votes = lacking(h.votes, agent)
+			h.votes = without(h.votes, agent)
 		case answers && counts && s.Record != nil && heard.vote.Epoch == s.Record.Epoch:
 			heard.vote.Index = known.Index // the election compares it
 			h.votes, h.votesUnder = with(h.votes, agent, heard), with(h.votesUnder, agent, known)
@@ -102,7 +102,7 @@ func (v *View) heed() {
 		known, attempt := s.Nodes[name], heard.report.Attempt
 		switch {
 		case v.Now >= heard.at+heardFor, attempt < s.RecordIndex, known.Attempt == attempt && known.State != StatePaused:
-			h.reports = lacking(h.reports, name)
+			h.reports = without(h.reports, name)
 		case attempt == s.RecordIndex:
 			h.reportsUnder = with(h.reportsUnder, name, known)
 			s.Nodes = with(s.Nodes, name, heard.report)
@@ -190,7 +190,7 @@ func (v *View) NoteToldReport(a TellReport, failed bool) {
 	}
 }
 
-// with, lacking and restored return changed copies: the maps of a state are shared with its readers.
+// with, without and restored return changed copies: the maps of a state are shared with its readers.
 func with[V any](m map[string]V, key string, value V) map[string]V {
 	c := make(map[string]V, len(m)+1)
 	maps.Copy(c, m)
@@ -198,7 +198,7 @@ func with[V any](m map[string]V, key string, value V) map[string]V {
 	return c
 }
 
-func lacking[V any](m map[string]V, key string) map[string]V {
+func without[V any](m map[string]V, key string) map[string]V {
 	c := maps.Clone(m)
 	delete(c, key)
 	return c
@@ -206,7 +206,7 @@ func lacking[V any](m map[string]V, key string) map[string]V {
 
 func restored[V comparable](m map[string]V, key string, value V) map[string]V {
 	if value == *new(V) {
-		return lacking(m, key)
+		return without(m, key)
 	}
 	return with(m, key, value)
 }
