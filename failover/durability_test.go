@@ -53,6 +53,28 @@ func TestKeepDurability(t *testing.T) {
 	}
 }
 
+// Settings that are not known, or were deleted, change no promise: neither the lease nor the durability of the record.
+func TestUnknownSettingsChangeNoPromise(t *testing.T) {
+	v := standing(func(v *View) {
+		r := v.State.Record
+		r.Durability, r.FenceAfter = "wait:1", Duration(500*time.Millisecond)
+		v.State.Settings = nil
+		v.Local[0].State, v.Local[0].MaybeOpen, v.Local[0].Position = StateOpen, true, Position{ReplID: "r2", Offset: 90, Offset2: 5, ReplID2: "r1"}
+	})
+	amends := 0
+	for _, a := range Decide(v).Actions {
+		if a, ok := a.(Amend); ok {
+			amends++
+			if a.Record.Durability != "wait:1" || a.Record.FenceAfter != Duration(500*time.Millisecond) {
+				t.Errorf("%s: durability %s, a lease lasts %v", a.Why, a.Record.Durability, timeOf(a.Record.FenceAfter))
+			}
+		}
+	}
+	if amends != 1 { // of the opening
+		t.Errorf("%d amendments, want 1", amends)
+	}
+}
+
 // The master's agent writes it down with what else is new, and counts the members again when each has reached what the master
 // had by then.
 func TestMoreDurabilityCountsAnew(t *testing.T) {

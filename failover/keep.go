@@ -43,9 +43,11 @@ func (v *View) keep(d *Decision) {
 		next.Lineage = append(next.Lineage, Opening{Epoch: r.Epoch, ReplID: newest.ReplID, Offset: newest.Offset})
 		why = append(why, fmt.Sprintf("epoch %d goes on in the history it found", r.Epoch))
 	}
-	why = append(why, v.keepFence(next)...)
-	why = append(why, v.keepDurability(next)...)
-	v.sayDurability(d, next)
+	if v.State.Settings != nil { // what stands in for settings that are not known, or were deleted, promises nothing
+		why = append(why, v.keepFence(next)...)
+		why = append(why, v.keepDurability(next)...)
+		v.sayDurability(d, next)
+	}
 	why = append(why, v.enter(next)...)
 	why = append(why, v.countRuns(d, next, n)...)
 	why = append(why, v.grantSyncs(next)...)
