@@ -106,7 +106,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 	g := &group{
 		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
-		epochs: a.epochs, servers: a.servers, confirm: a.leases.ask, news: make(chan func(), 256), nodes: map[string]*node{},
+		epochs: a.epochs, servers: a.servers, news: make(chan func(), 256), nodes: map[string]*node{},
 		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
 		unknown: make(chan struct{}, 1), mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
@@ -127,7 +127,9 @@ func (a *agent) newGroup(gc config.Group) *group {
 		a.byName[n.name] = g
 	}
 	a.byName[watchPrefix(g.name)] = g
+	g.confirm = func() {}
 	if len(g.nodes) > 0 {
+		g.confirm = func() { a.leases.ask(g) }
 		a.leases.groups = append(a.leases.groups, g)
 	}
 	return g
@@ -142,7 +144,7 @@ func (a *agent) run(ctx context.Context) {
 	}
 
 	// Whatever loosens rests on a read by this process; what a predecessor left open needs one at once.
-	if err := a.leases.once(ctx, firstRead); err != nil {
+	if err := a.leases.once(ctx, firstRead, a.leases.groups); err != nil {
 		a.log.Warn("no consistent read of the records yet", "error", err)
 	}
 	parts.Go(func() {

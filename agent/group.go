@@ -29,7 +29,7 @@ type group struct {
 	now     func() time.Duration
 	epochs  *epochs
 	servers *servers
-	confirm func() // asks for a consistent read of the record
+	confirm func() // asks for a consistent read of the record; a witness needs none
 	// unknown is told when the state lacks this agent, or the settings: somebody has deleted them.
 	unknown chan struct{}
 

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,24 +25,45 @@ type leases struct {
 	groups []*group // those with nodes of this agent
 	kick   chan struct{}
 	complain
+
+	mu    sync.Mutex
+	asked []*group
 }
 
-// ask wants a read soon; asking twice is asking once.
-func (l *leases) ask() { poke(l.kick) }
+// ask wants a group's record to be read soon; asking twice is asking once.
+func (l *leases) ask(g *group) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.asked, g) {
+		l.asked = append(l.asked, g)
+	}
+	poke(l.kick)
+}
+
+// take returns the groups that asked.
+func (l *leases) take() (asked []*group) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	asked, l.asked = l.asked, nil
+	return asked
+}
 
 func (l *leases) run(ctx context.Context) {
 	timer := time.NewTimer(l.interval())
 	defer timer.Stop()
 	for {
+		due := l.groups
+		every := l.interval()
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			l.take() // all are read
+			timer.Reset(every)
 		case <-l.kick:
+			due = l.take()
 		}
-		every := l.interval()
-		timer.Reset(every)
-		if err := l.once(ctx, 2*every); err != nil && ctx.Err() == nil {
+		if err := l.once(ctx, 2*every, due); err != nil && ctx.Err() == nil {
 			l.complain.warn(l.log, "cannot confirm the records", "error", err)
 			pauseAfterError(ctx)
 			timer.Reset(0)
@@ -57,13 +80,13 @@ func (l *leases) interval() time.Duration {
 	return every
 }
 
-// once makes one read. The leases count from before it is sent.
-func (l *leases) once(ctx context.Context, limit time.Duration) error {
-	if len(l.groups) == 0 {
+// once makes one read of the records of some groups. The leases count from before it is sent.
+func (l *leases) once(ctx context.Context, limit time.Duration, groups []*group) error {
+	if len(groups) == 0 {
 		return nil
 	}
-	names, seen := make([]string, len(l.groups)), make([]uint64, len(l.groups))
-	for i, g := range l.groups {
+	names, seen := make([]string, len(groups)), make([]uint64, len(groups))
+	for i, g := range groups {
 		names[i], seen[i] = g.name, g.recordSeen.Load()
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -76,7 +99,7 @@ func (l *leases) once(ctx context.Context, limit time.Duration) error {
 	if !failover.Kept(failover.StampBefore) {
 		begun = l.now()
 	}
-	for i, g := range l.groups {
+	for i, g := range groups {
 		r := records[g.name]
 		lease := failover.Lease{Begun: begun, Record: r.Record, Index: r.Index}
 		g.tell(ctx, func() { g.takeLease(lease, seen[i]) })

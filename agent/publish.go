@@ -30,8 +30,12 @@ type publisher struct {
 	wg     sync.WaitGroup
 }
 
-// showEvery is how often checks are formed anew whose numbers alone may have changed.
-const showEvery = time.Second
+const (
+	// showEvery is how often checks are formed anew whose figures alone may have changed.
+	showEvery = time.Second
+	// figuresEvery is how often a check says so when nothing else has: each time costs Consul a write.
+	figuresEvery = time.Minute
+)
 
 // face is what of a node is told as soon as it changes.
 type face struct {
@@ -195,6 +199,7 @@ func (d *published) get() ([]catalog.Service, map[string]checks.Result) {
 // keep brings one node's services to Consul whenever they change.
 func (p *publisher) keep(ctx context.Context, name string, d *published) {
 	there := map[string]catalog.Service{}
+	said := map[string]spoken{}
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -202,7 +207,7 @@ func (p *publisher) keep(ctx context.Context, name string, d *published) {
 		case <-d.changed:
 		}
 		services, results := d.get()
-		err := p.bring(ctx, there, services, results)
+		err := p.bring(ctx, there, said, services, results)
 		d.bear(there)
 		if err != nil {
 			p.complain.warn(p.log, "cannot register with Consul", "node", name, "error", err)
@@ -212,7 +217,18 @@ func (p *publisher) keep(ctx context.Context, name string, d *published) {
 	}
 }
 
-func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service, want []catalog.Service, results map[string]checks.Result) error {
+// spoken is what a check was made to say, and when.
+type spoken struct {
+	checks.Result
+	at time.Time
+}
+
+// is tells whether a result is the same but for its figures, which were told not long ago.
+func (s spoken) is(r checks.Result) bool {
+	return s.Status == r.Status && (s.Output == r.Output || time.Since(s.at) < figuresEvery && checks.SameWords(s.Output, r.Output))
+}
+
+func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service, said map[string]spoken, want []catalog.Service, results map[string]checks.Result) error {
 	wanted := map[string]bool{}
 	for _, s := range want {
 		wanted[s.ID] = true
@@ -221,6 +237,9 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 		if !wanted[id] {
 			if err := p.catalog.Deregister(ctx, id); err != nil {
 				return err
+			}
+			for _, c := range there[id].Checks {
+				delete(said, c.ID)
 			}
 			delete(there, id)
 		}
@@ -236,8 +255,9 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 	}
 	for _, s := range want {
 		for _, c := range s.Checks {
-			if r, ok := results[c.ID]; ok {
+			if r, ok := results[c.ID]; ok && !said[c.ID].is(r) {
 				p.catalog.SetCheck(ctx, c.ID, string(r.Status), r.Output)
+				said[c.ID] = spoken{r, time.Now()}
 			}
 		}
 	}

@@ -85,7 +85,7 @@ func (g *group) services(n *node) []catalog.Service {
 	id := g.names.node + "-" + n.name
 	main := catalog.Service{ID: id, Name: g.names.node, Tags: tags, Address: host, Port: port, Meta: meta}
 	for _, c := range nodeChecks {
-		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name})
+		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name, TTL: c.ttl})
 	}
 	list := []catalog.Service{main}
 	// The replica's own service is not registered while the other is in maintenance: if it came later, it would not be.
@@ -194,31 +194,36 @@ func (g *group) leased(n *node) bool {
 	return v.Now < v.Lease.Until(n.name, n.info.RunID, v.Highest, v.Fence())
 }
 
+// quietTTL is the TTL of the checks beside "alive". That one expires first when the agent is gone, and takes the node out of
+// DNS; the others would only be refreshed more often.
+const quietTTL = 5 * time.Minute
+
 // nodeChecks are the checks of a node, in the order that the Consul UI should show them.
 var nodeChecks = []struct {
 	id, name string
+	ttl      time.Duration
 	result   func(*group, *node, checks.Server) checks.Result
 }{
-	{"alive", checks.NameAlive, func(g *group, n *node, s checks.Server) checks.Result {
+	{"alive", checks.NameAlive, catalog.DefaultTTL, func(g *group, n *node, s checks.Server) checks.Result {
 		return checks.Alive(s, n.service.limits.alive)
 	}},
-	{"replication", checks.NameReplication, func(g *group, n *node, s checks.Server) checks.Result {
+	{"replication", checks.NameReplication, quietTTL, func(g *group, n *node, s checks.Server) checks.Result {
 		r := checks.Replication(s, g.expected(n), n.service.limits.replication)
 		if saved := g.rescued(n); saved != "" {
 			r.Output += "; " + saved
 		}
 		return r
 	}},
-	{"persistence", checks.NamePersistence, func(g *group, n *node, s checks.Server) checks.Result {
+	{"persistence", checks.NamePersistence, quietTTL, func(g *group, n *node, s checks.Server) checks.Result {
 		return checks.Persistence(s, n.service.limits.persistence)
 	}},
-	{"memory", checks.NameMemory, func(g *group, n *node, s checks.Server) checks.Result {
+	{"memory", checks.NameMemory, quietTTL, func(g *group, n *node, s checks.Server) checks.Result {
 		return checks.Memory(s, n.service.limits.memory)
 	}},
-	{"clients", checks.NameClients, func(g *group, n *node, s checks.Server) checks.Result {
+	{"clients", checks.NameClients, quietTTL, func(g *group, n *node, s checks.Server) checks.Result {
 		return checks.Clients(s, n.service.limits.clients)
 	}},
-	{"master", checks.NameMaster, func(g *group, n *node, s checks.Server) checks.Result {
+	{"master", checks.NameMaster, quietTTL, func(g *group, n *node, s checks.Server) checks.Result {
 		return g.viewOfMaster()
 	}},
 }
@@ -293,7 +298,7 @@ func (g *group) server(n *node) checks.Server {
 		BlockedClients: i.BlockedClients,
 	}
 	if !i.RDBLastSave.IsZero() {
-		s.Info.RDBSavedAgo = g.view.Wall.Sub(i.RDBLastSave)
+		s.Info.RDBSavedAgo, s.Info.RDBSavedAt = g.view.Wall.Sub(i.RDBLastSave), i.RDBLastSave
 	}
 	return s
 }

@@ -25,9 +25,10 @@ const (
 	// dialTimeout bounds connecting. Consul is on this machine or near it; half of a call is left for the
 	// next address.
 	dialTimeout = time.Second
-	// idleConns is how many idle connections to one Consul address are kept, so that a burst of writes in a
-	// failover dials none. Consul allows 200 per client.
-	idleConns = 32
+	// callsAtOnce is how many calls are made at the same time beside those that keep leases and session, and how many idle
+	// connections are kept, so that a burst of writes in a failover dials none. A hundred groups may change at once, and Consul
+	// refuses more than 200 connections of one machine (limits.http_max_conns_per_client), the lease's too.
+	callsAtOnce = 32
 )
 
 // Config says where Consul is and who is asking. Empty fields take what the environment says
@@ -63,6 +64,7 @@ type Catalog struct {
 	registry             *registry
 	parsed               parsed
 	told                 told
+	places               chan struct{} // callsAtOnce of them
 }
 
 // New prepares the connections to Consul; it makes none. Errors are mistakes in cfg or in the files it names,
@@ -81,6 +83,7 @@ func New(cfg Config) (*Catalog, error) {
 		registry: newRegistry(),
 		parsed:   parsed{known: map[string]parsedRecord{}},
 		told:     told{known: map[string]uint64{}},
+		places:   make(chan struct{}, callsAtOnce),
 	}
 	if c.prefix == "" {
 		c.prefix = DefaultPrefix
@@ -134,7 +137,7 @@ func newTransport() *http.Transport {
 		DialContext:           dialer.DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
 		ExpectContinueTimeout: time.Second,
-		MaxIdleConnsPerHost:   idleConns,
+		MaxIdleConnsPerHost:   callsAtOnce,
 		DisableCompression:    true, // the Consul agent is on this machine, and shares its processors with us
 	}
 }

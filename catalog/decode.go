@@ -82,7 +82,7 @@ func decodeKey(s *failover.State, key string, p *api.KVPair) (err error) {
 	case dirAgents:
 		return entry(s.Agents, name, p)
 	}
-	return nil // history, or what a newer version keeps
+	return nil // what a newer version keeps
 }
 
 func entry[V any](m map[string]V, name string, p *api.KVPair) error {

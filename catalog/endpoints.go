@@ -105,8 +105,28 @@ func (c *Catalog) goHome(ctx context.Context) {
 	}
 }
 
+// enter waits for a place among the calls that are made at the same time; leave gives it back.
+func (c *Catalog) enter(ctx context.Context, what string) (leave func(), err error) {
+	select {
+	case c.places <- struct{}{}:
+		return func() { <-c.places }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+}
+
 // read makes a call that changes nothing, at one address after the other until one answers.
 func (c *Catalog) read(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
+	leave, err := c.enter(ctx, what)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return c.readAtOnce(ctx, what, call)
+}
+
+// readAtOnce is read for a call that waits for no other.
+func (c *Catalog) readAtOnce(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	n := len(c.endpoints.clients)
@@ -137,11 +157,15 @@ func attempt(ctx context.Context, left int, call func(context.Context) error) er
 // write makes a call that changes something. Another address is asked only if the first cannot have had the
 // request: a compare-and-set that is sent twice would report its own success as a conflict.
 func (c *Catalog) write(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
+	leave, err := c.enter(ctx, what)
+	if err != nil {
+		return err // it was not sent
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	n := len(c.endpoints.clients)
 	first := c.endpoints.try()
-	var err error
 	for tried := range n {
 		i := (first + tried) % n
 		if err = call(ctx, c.endpoints.clients[i]); err == nil {

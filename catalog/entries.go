@@ -10,9 +10,8 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
-// historyKept is how many changes of master are kept. They lie below the prefix that every agent watches, so
-// each is sent with every change of the group.
-const historyKept = 32
+// historyKept is how many changes of master are kept.
+const historyKept = 100
 
 // PutReport writes what an agent says of one of its nodes. It returns the report's index.
 func (c *Catalog) PutReport(ctx context.Context, group string, r failover.Report) (uint64, error) {

@@ -73,7 +73,7 @@ func (c *Catalog) state(group string, pairs api.KVPairs, index uint64) (s failov
 func (c *Catalog) ReadRecords(ctx context.Context, groups []string) (map[string]VersionedRecord, error) {
 	records := make(map[string]VersionedRecord, len(groups))
 	for part := range slices.Chunk(groups, txnOps) {
-		err := c.read(ctx, "read records", func(ctx context.Context, client *api.Client) error {
+		err := c.readAtOnce(ctx, "read records", func(ctx context.Context, client *api.Client) error {
 			return c.readRecords(ctx, client, part, records)
 		})
 		if err != nil {
@@ -164,12 +164,10 @@ func (c *Catalog) Groups(ctx context.Context) ([]string, error) {
 
 // History returns the last n changes of master that are kept, the newest first.
 func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.History, error) {
-	var pairs, saved api.KVPairs
+	var pairs api.KVPairs
 	k := c.keys(group)
 	err := c.read(ctx, "read history of group "+group, func(ctx context.Context, client *api.Client) (err error) {
-		if pairs, _, err = client.KV().List(k.histories(), queryOptions(ctx, false)); err == nil {
-			saved, _, err = client.KV().List(k.root+dirRescued, queryOptions(ctx, false))
-		}
+		pairs, _, err = client.KV().List(k.past, queryOptions(ctx, false))
 		return err
 	})
 	if err != nil {
@@ -177,19 +175,24 @@ func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.
 	}
 	var list []failover.History
 	var broken []error
+	saved := map[string][]failover.Rescued{} // by the folder of the change
 	for _, p := range pairs {
+		if i := strings.Index(p.Key, "/"+dirRescued); i >= len(k.past) {
+			r, err := value[failover.Rescued](p)
+			if err == nil {
+				saved[p.Key[:i]] = append(saved[p.Key[:i]], r)
+			}
+			continue
+		}
 		h, err := value[failover.History](p)
 		if err != nil {
 			broken = append(broken, &KeyError{p.Key, err})
 			continue
 		}
-		for _, s := range saved {
-			r, err := value[failover.Rescued](s)
-			if strings.HasPrefix(s.Key, k.rescues(h.Epoch)) && err == nil {
-				h.Rescued = append(h.Rescued, r)
-			}
-		}
 		list = append(list, h)
+	}
+	for i := range list {
+		list[i].Rescued = saved[k.history(list[i].Epoch)]
 	}
 	slices.SortFunc(list, func(a, b failover.History) int {
 		switch {

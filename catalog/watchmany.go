@@ -12,9 +12,10 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
-// fewGroups is how many groups are watched by a query for each. A query occupies a connection while it waits, and Consul
-// lets one machine have 200 (limits.http_max_conns_per_client); one query for all groups is answered with the entries
-// of all whenever one changes.
+// fewGroups is how many groups are watched by a query for each. A query occupies a connection while it waits, and one that was
+// given up still does until Consul would have answered it: with many, an agent that is started again twice in five minutes would
+// reach the 200 that one machine may have (limits.http_max_conns_per_client), and lose its leases. One query for all groups is
+// answered with the entries of all whenever one changes.
 const fewGroups = 8
 
 // WatchGroups is WatchGroup for several groups. States of one group come one after the other.

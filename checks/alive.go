@@ -25,6 +25,9 @@ func Alive(s Server, l LatencyLimits) Result {
 			return refusal(s.Cause)
 		}
 		status := above(s.Latency, l.Warning, l.Critical)
+		if status == Passing {
+			return result(NameAlive, Passing, "PONG within %s", span(atMost(s.Latency)))
+		}
 		return result(NameAlive, status, "PONG in %s%s", span(s.Latency), limit(status, l.Warning, l.Critical, span))
 	case LinkWaiting:
 		return result(NameAlive, above(s.SilentFor, l.Warning, l.Critical),

@@ -28,7 +28,8 @@ func Memory(s Server, l ShareLimits) Result {
 	if i == nil {
 		return unknown
 	}
-	words := size(i.MemoryUsed) + " used"
+	// Whole MiB, as it goes up and down a little with every client.
+	words := size((max(0, i.MemoryUsed)+1<<20-1)>>20<<20) + " used"
 	status := Passing
 	if i.MemoryMax <= 0 {
 		words += ", maxmemory is not set"

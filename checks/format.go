@@ -2,9 +2,18 @@ package checks
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
+
+// figures are what changes with every look: amounts of bytes, times, shares, and counts of what comes and goes.
+var figures = regexp.MustCompile(`(under )?\d+(\.\d+)? ([KMGTPE]i)?(B|ms|s|min|h|days|%|changes?|clients?)`)
+
+// SameWords tells whether two outputs differ in their figures at most, which is news to nobody while the status is the same.
+func SameWords(a, b string) bool {
+	return a == b || figures.ReplaceAllLiteralString(a, "") == figures.ReplaceAllLiteralString(b, "")
+}
 
 // size writes bytes for people: "512 B", "1.5 GiB".
 func size(bytes int64) string {
@@ -37,6 +46,15 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", d/time.Hour)
 	}
 	return fmt.Sprintf("%d days", d/(24*time.Hour))
+}
+
+// atMost rounds a latency up, to 10 ms at least and then to 100 ms and so on: what is well is not to sound different each time.
+func atMost(latency time.Duration) time.Duration {
+	step := 10 * time.Millisecond
+	for step < latency {
+		step *= 10
+	}
+	return step
 }
 
 // seconds writes what the server itself counts in whole seconds.

@@ -53,7 +53,7 @@ func (w Watch) words() (Status, string) {
 	case !w.View.known():
 		return Warning, "is " + w.View.unheard()
 	case link == LinkUp && w.View.Cause == "":
-		return Passing, "answers in " + span(w.Latency)
+		return Passing, "answers within " + span(atMost(w.Latency))
 	case link == LinkUp:
 		return Warning, "is alive and answers -" + strings.TrimPrefix(w.View.Cause, "-")
 	case link == LinkGone: // where the agent has not judged it yet

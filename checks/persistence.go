@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -34,7 +33,7 @@ func Persistence(s Server, l PersistenceLimits) Result {
 	case i.AOFEnabled:
 		return result(NamePersistence, Passing, "append-only file written%s, %s", i.saving(), i.unsaved())
 	case i.RDBChanges <= 0:
-		return result(NamePersistence, Passing, "everything saved%s, last save %s ago", i.saving(), seconds(i.RDBSavedAgo))
+		return result(NamePersistence, Passing, "everything saved%s%s", i.savedAt(), i.saving())
 	}
 	status := above(i.RDBSavedAgo, l.Warning, l.Critical)
 	mend := limit(status, l.Warning, l.Critical, span)
@@ -46,7 +45,15 @@ func Persistence(s Server, l PersistenceLimits) Result {
 
 // unsaved says what the last save does not hold.
 func (i *Info) unsaved() string {
-	return fmt.Sprintf("%s since the last save %s ago", count(max(0, i.RDBChanges), "change"), seconds(i.RDBSavedAgo))
+	return count(max(0, i.RDBChanges), "change") + " since the last save" + i.savedAt()
+}
+
+// savedAt says when the last save was, by the clock of the agent's machine: how long ago would change with every look.
+func (i *Info) savedAt() string {
+	if i.RDBSavedAt.IsZero() {
+		return ""
+	}
+	return " at " + i.RDBSavedAt.UTC().Format("2006-01-02 15:04 UTC")
 }
 
 // saving says that a save is in progress.

@@ -210,3 +210,23 @@ func TestSizesAndSpansAreWellFormatted(t *testing.T) {
 		}
 	}
 }
+
+func TestSameWords(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"PONG in 0.3 ms", "PONG in under 0.1 ms", true},
+		{"512 B behind, heard 1 s ago", "1.5 MiB behind, heard 2 min ago", true},
+		{"1 change since the last save 12 s ago", "40 changes since the last save 2 h ago", true},
+		{"14 clients of 10000 (0 %)", "150 clients of 10000 (2 %)", true},
+		{"master of epoch 3 with 2 replicas", "master of epoch 4 with 2 replicas", false},
+		{"master of epoch 3 with 2 replicas", "master of epoch 3 with 1 replica", false},
+		{"follows 10.0.0.1:6379", "follows 10.0.0.2:6379", false},
+		{"4 clients", "4 clients, 1 blocked", false},
+	} {
+		if got := SameWords(c.a, c.b); got != c.same {
+			t.Errorf("%q and %q: %v, want %v", c.a, c.b, got, c.same)
+		}
+	}
+}

@@ -40,12 +40,12 @@ type ReplicationLimits struct {
 	Warning, Critical time.Duration
 }
 
-// DefaultReplicationLimits: a master pings its replicas every 10 s (repl-ping-replica-period), so less than that
-// says nothing; 60 s is Redis' repl-timeout, after which it gives a link up.
+// DefaultReplicationLimits: a master pings its replicas every 10 s (repl-ping-replica-period), so one ping must have been
+// missed; 60 s is Redis' repl-timeout, after which it gives a link up.
 func DefaultReplicationLimits() ReplicationLimits {
 	return ReplicationLimits{
 		WarningBytes: 10 << 20, CriticalBytes: 100 << 20,
-		Warning: 10 * time.Second, Critical: time.Minute,
+		Warning: 20 * time.Second, Critical: time.Minute,
 	}
 }
 
@@ -122,7 +122,10 @@ func (i *Info) asReplica(s Server, expect Expected, l ReplicationLimits) (Status
 // lag says how far a replica with a link is behind.
 func (i *Info) lag(s Server, l ReplicationLimits) (Status, string) {
 	status := above(i.LastIO, l.Warning, l.Critical)
-	words := "heard " + seconds(i.LastIO) + " ago" + limit(status, l.Warning, l.Critical, span)
+	words := "link up"
+	if status != Passing {
+		words = "heard " + seconds(i.LastIO) + " ago" + limit(status, l.Warning, l.Critical, span)
+	}
 	bytes, known := s.behind()
 	if !known {
 		return status, words

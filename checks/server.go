@@ -64,9 +64,10 @@ type Info struct {
 
 	RDBLastSaveOK bool
 	RDBInProgress bool
-	// RDBChanges is how many changes the last save does not hold, RDBSavedAgo how long ago that was.
+	// RDBChanges is how many changes the last save does not hold, RDBSavedAgo how long ago that was, RDBSavedAt when.
 	RDBChanges  int64
 	RDBSavedAgo time.Duration
+	RDBSavedAt  time.Time
 	AOFEnabled  bool
 	// AOFLastOK is false when the last write to the append-only file failed.
 	AOFLastOK bool

@@ -98,7 +98,7 @@ var checkKeys = map[string][]key[Checks]{
 		{"critical", `"1s"`, "latency of PING", func(c *Checks) any { return &c.Alive.Critical }},
 	},
 	"replication": {
-		{"warning", `"10s"`, "time since the master was heard", func(c *Checks) any { return &c.Replication.Warning }},
+		{"warning", `"20s"`, "time since the master was heard", func(c *Checks) any { return &c.Replication.Warning }},
 		{"critical", `"1m"`, "time since the master was heard; the replica is then not read from", func(c *Checks) any { return &c.Replication.Critical }},
 		{"warning_bytes", "10485760", "bytes behind the master, where known", func(c *Checks) any { return &c.ReplicationBytes.Warning }},
 		{"critical_bytes", "104857600", "bytes behind the master, where known", func(c *Checks) any { return &c.ReplicationBytes.Critical }},

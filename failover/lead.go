@@ -173,7 +173,7 @@ func (v *View) elect(d *Decision) {
 	order := uint64(0)
 	switch {
 	case v.down():
-		e.Kind, e.Evidence, e.Votes = ForFailure, tally.Evidence, tally.Down
+		e.Kind, e.Evidence, e.Votes, e.Detected = ForFailure, tally.Evidence, tally.Down, tally.Since
 		e.Cause = fmt.Sprintf("%s: %s", tally.Evidence, tally.Cause)
 	case v.ordered():
 		if why := v.refuseOrder(); why != "" {
@@ -439,7 +439,7 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	}
 	return Commit{Record: next, Index: s.RecordIndex, History: History{
 		Epoch: next.Epoch, Attempt: s.RecordIndex, Kind: r.Election.Kind, Cause: r.Election.Cause,
-		Votes: r.Election.Votes, Leader: v.Agent, From: r.Master, To: choice.Node, Why: choice.Why,
+		Votes: r.Election.Votes, Detected: r.Election.Detected, Leader: v.Agent, From: r.Master, To: choice.Node, Why: choice.Why,
 		Candidates: choice.Candidates, Steps: steps, At: v.Wall, NotReplicated: lost,
 	}}
 }

@@ -108,12 +108,16 @@ func (v *View) stand(d *Decision, n *Local) {
 	if v.drains(d, n) {
 		return
 	}
-	killAt := v.Memory.Seen + freezeConfirm
+	confirm := freezeConfirm
+	if v.State.Record.Election.Evidence == NotServing {
+		confirm = v.Fence() // it answers: what is slow is its agent or the machine
+	}
+	killAt := v.Memory.Seen + confirm
 	if end := v.Memory.LeaseEnds[n.Name]; end > 0 {
 		killAt = min(killAt, end) // the leader waits no longer than that
 	} else {
 		// A server that was started open, in the middle of it, has as long from then on.
-		killAt = max(killAt, v.Memory.FreezeWanted[n.Name]+freezeConfirm)
+		killAt = max(killAt, v.Memory.FreezeWanted[n.Name]+confirm)
 	}
 	v.freeze(d, n, attempt, v.State.Record.Election.Cause, killAt)
 }

@@ -17,6 +17,8 @@ type Tally struct {
 	Evidence Evidence
 	// Cause is the cause given with that evidence.
 	Cause string
+	// Since is since when the first of them has judged so, by its clock.
+	Since time.Time
 	// Vetoed says why votes of silence do not count, in words; empty when they do.
 	Vetoed string
 }
@@ -64,8 +66,12 @@ func Count(s State) Tally {
 	}
 	slices.Sort(t.Down)
 	for _, agent := range t.Down {
-		if vote := s.Votes[agent]; strength[vote.Evidence] > strength[t.Evidence] {
+		vote := s.Votes[agent]
+		if strength[vote.Evidence] > strength[t.Evidence] {
 			t.Evidence, t.Cause = vote.Evidence, vote.Cause
+		}
+		if t.Since.IsZero() || vote.Since.Before(t.Since) {
+			t.Since = vote.Since
 		}
 	}
 	return t

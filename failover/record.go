@@ -98,8 +98,9 @@ type Election struct {
 	Evidence Evidence `json:"evidence,omitempty"`
 	// Cause is one line for people: which evidence, or whose order.
 	Cause string `json:"cause"`
-	// Votes are the agents whose votes made the quorum.
-	Votes []string `json:"votes,omitempty"`
+	// Votes are the agents whose votes made the quorum, Detected is since when the first of them has judged so, by its clock.
+	Votes    []string  `json:"votes,omitempty"`
+	Detected time.Time `json:"detected,omitzero"`
 	// Target is the node wanted by an operator; empty lets the choice fall on the best.
 	Target string `json:"target,omitempty"`
 	// Deadline is how long after the commit the leader calls the attempt off or tries otherwise.

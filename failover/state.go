@@ -208,9 +208,11 @@ type History struct {
 	Kind    ElectionKind `json:"kind"`
 	Cause   string       `json:"cause"`
 	Votes   []string     `json:"votes,omitempty"`
-	Leader  string       `json:"leader"`
-	From    string       `json:"from"`
-	To      string       `json:"to"`
+	// Detected is since when the first of those who voted has judged so, by its clock.
+	Detected time.Time `json:"detected,omitzero"`
+	Leader   string    `json:"leader"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
 	// Why is the reason for the choice, in words.
 	Why        string      `json:"why"`
 	Candidates []Candidate `json:"candidates"`

@@ -21,6 +21,9 @@ type ourFleet struct {
 	catalog *catalog.Catalog
 }
 
+// calmFor is how long Consul must be left alone until everything has settled.
+const calmFor = 5 * time.Second
+
 func startOurFleet(ctx context.Context, o *options, groups int, c *Cost) (f *ourFleet, err error) {
 	s, err := sandbox.Start(ctx, sandbox.Options{Nodes: -1, ConsulHCL: consulHCL + "\n" + o.ConsulHCL})
 	if err != nil {
@@ -100,7 +103,16 @@ func (f *ourFleet) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return f.redises.await(ctx, "Consul has heard of everything", f.calm)
+}
+
+// calm is nil when nothing is written to Consul any more: its agents pass on what their checks said with a delay.
+func (f *ourFleet) calm(ctx context.Context) error {
+	writes, err := f.consulWrites(ctx, calmFor)
+	if err == nil && writes > 1 {
+		err = fmt.Errorf("%.0f entries a second are written", writes)
+	}
+	return err
 }
 
 // whole is nil when a group has a master that is open, and a replica that follows it and may take over.

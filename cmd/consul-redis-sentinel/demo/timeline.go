@@ -28,8 +28,6 @@ type timeline struct {
 	parts  sync.WaitGroup
 
 	mu       sync.Mutex
-	vote     failover.Vote // the first
-	voter    string
 	electing time.Time
 	open     time.Time
 	dns      time.Time
@@ -63,11 +61,6 @@ func (t *timeline) see(state failover.State) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for agent, v := range state.Votes {
-		if v.Epoch == t.before.Epoch && v.Verdict == failover.Down && (t.voter == "" || v.Since.Before(t.vote.Since)) {
-			t.vote, t.voter = v, agent
-		}
-	}
 	if r := state.Record; r != nil && r.Phase == failover.Electing && t.electing.IsZero() {
 		t.electing = now
 	}
@@ -144,9 +137,6 @@ func (t *timeline) events(w *sandbox.Writer, old *sandbox.Redis, after *failover
 			list = append(list, event{at, name, fmt.Sprintf(format, args...)})
 		}
 	}
-	if t.voter != "" {
-		add(t.vote.Since, "detected", "first by %s: %s", t.voter, t.vote.Cause)
-	}
 	if h := t.history; h != nil {
 		t.addSteps(add, h)
 	} else {
@@ -176,6 +166,7 @@ func (t *timeline) addSteps(add func(time.Time, string, string, ...any), h *fail
 	frozen := chosen.Add(-took["choose"])
 	elected := frozen.Add(-took["fence"])
 	locked := elected.Add(-took["elect"])
+	add(h.Detected, "detected", "%s", h.Cause)
 	add(locked.Add(-took["lock"]), "quorum", "%s agree", strings.Join(h.Votes, ", "))
 	add(elected, "elected", "%s leads", h.Leader)
 	add(frozen, "frozen", "%s", fenced)

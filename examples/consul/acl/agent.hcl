@@ -2,8 +2,13 @@
 # Consul node in its place, and repeat the services for each group: those of a group "sessions" are "sessions",
 # "sessions-replica" and "sessions-master", and its external node is "sessions-master".
 
-# The record, the lock, votes, reports, settings, history. They are read as a whole: a part of it will not do.
+# The record, the lock, votes, reports, settings. They are read as a whole: a part of it will not do.
 key_prefix "redis-sentinel/" {
+  policy = "write"
+}
+
+# The history of the changes of master.
+key_prefix "redis-sentinel-history/" {
   policy = "write"
 }
 

@@ -5,6 +5,9 @@
 key_prefix "redis-sentinel/" {
   policy = "list"
 }
+key_prefix "redis-sentinel-history/" {
+  policy = "list"
+}
 
 # Orders, and the settings that all agents share, of the group "redis".
 key "redis-sentinel/redis/order" {
