@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/consul/api"
+
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
 )
@@ -41,8 +43,25 @@ func consulWhole(t *testing.T, h *hosts.Hosts) {
 		if n := len(h.Consuls()); len(health.Servers) != n {
 			return fmt.Errorf("%d servers of %d", len(health.Servers), n)
 		}
+		for _, c := range h.Consuls() { // the leader may think so of one that answers nobody yet
+			if err := answers(ctx, c.Client); err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+		}
 		return nil
 	})
+}
+
+// answers is nil if a server of Consul answers for itself and for all of Consul without delay.
+func answers(ctx context.Context, client *api.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	q := (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
+	if _, err := client.Raw().Query("/v1/agent/self", new(any), q); err != nil {
+		return err
+	}
+	_, _, err := client.KV().Keys("redis-sentinel/", "/", q)
+	return err
 }
 
 func rounds() int {
