@@ -22,6 +22,29 @@ func putRecord(t *testing.T, s *catalogtest.Server, group string, value []byte) 
 	}
 }
 
+// Hundreds of groups may change at once; Consul refuses more than 200 connections of one machine.
+func TestManyCallsAtOnce(t *testing.T) {
+	c := connect(t, catalogtest.StartConsul(t, 1).Servers[0])
+	errs := make(chan error)
+	const calls = 500
+	for i := range calls {
+		group := fmt.Sprint("group-", i)
+		go func() {
+			if _, err := c.PutReport(t.Context(), group, failover.Report{Node: "n"}); err != nil {
+				errs <- err
+				return
+			}
+			_, err := c.ReadGroup(t.Context(), group, true)
+			errs <- err
+		}()
+	}
+	for range calls {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Records are read in chunks; a group without one has none, and a broken one is an error, never none.
 func TestReadRecords(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]

@@ -8,7 +8,7 @@ import (
 )
 
 // figures are what changes with every look: amounts of bytes, times, shares, and counts of what comes and goes.
-var figures = regexp.MustCompile(`(under )?\d+(\.\d+)? ([KMGTPE]i)?(B|ms|s|min|h|days|%|changes?|clients?)`)
+var figures = regexp.MustCompile(`(under )?\d+(\.\d+)? (([KMGTPE]i)?B\b|(ms|s|min|h|days|changes?|clients?)\b|%)`)
 
 // SameWords tells whether two outputs differ in their figures at most, which is news to nobody while the status is the same.
 func SameWords(a, b string) bool {

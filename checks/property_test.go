@@ -222,6 +222,7 @@ func TestSameWords(t *testing.T) {
 		{"14 clients of 10000 (0 %)", "150 clients of 10000 (2 %)", true},
 		{"master of epoch 3 with 2 replicas", "master of epoch 4 with 2 replicas", false},
 		{"master of epoch 3 with 2 replicas", "master of epoch 3 with 1 replica", false},
+		{"no master since epoch 3 says", "no master since epoch 4 says", false},
 		{"follows 10.0.0.1:6379", "follows 10.0.0.2:6379", false},
 		{"4 clients", "4 clients, 1 blocked", false},
 	} {
