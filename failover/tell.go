@@ -59,6 +59,9 @@ func (v *View) HearVote(agent string, vote Vote) {
 
 // HearReport takes in what another agent, or this one, told of a node.
 func (v *View) HearReport(r Report) {
+	if r.At.Before(v.Heard.reports[r.Node].report.At) {
+		return // it was overtaken on its way
+	}
 	v.lift()
 	v.Heard.reports = with(v.Heard.reports, r.Node, heardReport{r, v.Now})
 	v.heed()

@@ -130,6 +130,13 @@ func TestToldReportsCountForTheirAttempt(t *testing.T) {
 	if v.State.Nodes["a"] != frozen {
 		t.Errorf("the leader has %+v", v.State.Nodes["a"])
 	}
+	paused := frozen
+	paused.State, paused.At = StatePaused, frozen.At.Add(-time.Millisecond)
+	v.HearReport(paused)
+	later(v, time.Millisecond)
+	if v.State.Nodes["a"] != frozen {
+		t.Errorf("after one that was overtaken, the leader has %+v", v.State.Nodes["a"])
+	}
 	v.State.Nodes, v.State.RecordIndex = nil, 22
 	later(v, time.Millisecond)
 	if v.State.Nodes["a"].Attempt != 0 {
