@@ -199,8 +199,8 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 	case failover.Amend:
 		g.view.Propose(a.Record)
 	}
-	g.do(ctx, key, func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	g.do(ctx, key, func(life context.Context) func() {
+		ctx, cancel := context.WithTimeout(life, storeTimeout)
 		defer cancel()
 		done, err := g.write(ctx, a)
 		conflict := errors.Is(err, catalog.ErrConflict)
@@ -216,7 +216,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 			g.complain.warn(g.log, "write to Consul failed", "action", a.String(), "error", err)
 			pauseAfterError(ctx)
 		}
-		taken := g.reread(ctx)
+		taken := g.reread(life)
 		return func() {
 			if _, elect := a.(failover.Elect); (taken() || conflict) && elect {
 				g.view.MayElect = false
@@ -311,6 +311,8 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 // reread reads the whole group consistently: what is written next rests on it. What it returns takes the answer in and tells
 // whether there was one, and it was news.
 func (g *group) reread(ctx context.Context) func() bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	begun := g.now()
 	s, err := g.store.ReadGroup(ctx, g.name, true)
 	if err != nil {

@@ -44,12 +44,12 @@ func (g *group) keepHistory(ctx context.Context) {
 		return
 	}
 	h := c.history
-	g.do(ctx, "history", func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	g.do(ctx, "history", func(life context.Context) func() {
+		ctx, cancel := context.WithTimeout(life, storeTimeout)
 		defer cancel()
 		if err := g.store.PutHistory(ctx, g.name, h); err != nil {
 			g.log.Warn("cannot write the history", "epoch", h.Epoch, "error", err)
-			pauseAfterError(ctx)
+			sleep(life, historyEvery) // nobody waits for it
 			return nil
 		}
 		return func() {

@@ -49,19 +49,22 @@ func (l *leases) take() (asked []*group) {
 }
 
 func (l *leases) run(ctx context.Context) {
+	last := l.now() // when all were read
 	timer := time.NewTimer(l.interval())
 	defer timer.Stop()
 	for {
-		due := l.groups
-		every := l.interval()
+		all := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			l.take() // all are read
-			timer.Reset(every)
+			all = true
 		case <-l.kick:
-			due = l.take()
+		}
+		due, every := l.take(), l.interval()
+		if now := l.now(); all || now >= last+every {
+			due, last = l.groups, now
+			timer.Reset(every)
 		}
 		if err := l.once(ctx, 2*every, due); err != nil && ctx.Err() == nil {
 			l.complain.warn(l.log, "cannot confirm the records", "error", err)

@@ -235,11 +235,12 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 	}
 	for id := range there {
 		if !wanted[id] {
-			if err := p.catalog.Deregister(ctx, id); err != nil {
-				return err
-			}
 			for _, c := range there[id].Checks {
 				delete(said, c.ID)
+			}
+			there[id] = catalog.Service{} // whatever becomes of it, it is not as it was
+			if err := p.catalog.Deregister(ctx, id); err != nil {
+				return err
 			}
 			delete(there, id)
 		}
@@ -252,6 +253,9 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 			return err
 		}
 		there[s.ID] = s
+		for _, c := range s.Checks {
+			delete(said, c.ID)
+		}
 	}
 	for _, s := range want {
 		for _, c := range s.Checks {

@@ -105,28 +105,40 @@ func (c *Catalog) goHome(ctx context.Context) {
 	}
 }
 
-// enter waits for a place among the calls that are made at the same time; leave gives it back.
-func (c *Catalog) enter(ctx context.Context, what string) (leave func(), err error) {
+// enter waits for a place among the calls that are made at the same time; leave gives it back. A call that waited has spent
+// some of its time, so that no address is to blame when it fails.
+func (c *Catalog) enter(ctx context.Context, what string) (leave func(), waited bool, err error) {
+	leave = func() { <-c.places }
 	select {
 	case c.places <- struct{}{}:
-		return func() { <-c.places }, nil
+		return leave, false, nil
+	default:
+	}
+	select {
+	case c.places <- struct{}{}:
+		return leave, true, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%s: %w", what, ctx.Err())
+		return nil, true, fmt.Errorf("%s: %w", what, ctx.Err())
 	}
 }
 
 // read makes a call that changes nothing, at one address after the other until one answers.
 func (c *Catalog) read(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
-	leave, err := c.enter(ctx, what)
+	leave, waited, err := c.enter(ctx, what)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return c.readAtOnce(ctx, what, call)
+	return c.inOrder(ctx, what, !waited, call)
 }
 
 // readAtOnce is read for a call that waits for no other.
 func (c *Catalog) readAtOnce(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
+	return c.inOrder(ctx, what, true, call)
+}
+
+// inOrder asks one address after the other. An address that does not answer is avoided by the next, if it is to blame.
+func (c *Catalog) inOrder(ctx context.Context, what string, blame bool, call func(context.Context, *api.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	n := len(c.endpoints.clients)
@@ -141,7 +153,9 @@ func (c *Catalog) readAtOnce(ctx context.Context, what string, call func(context
 		if refused(err) || ctx.Err() != nil {
 			break
 		}
-		c.endpoints.avoid(i)
+		if blame {
+			c.endpoints.avoid(i)
+		}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
@@ -157,7 +171,7 @@ func attempt(ctx context.Context, left int, call func(context.Context) error) er
 // write makes a call that changes something. Another address is asked only if the first cannot have had the
 // request: a compare-and-set that is sent twice would report its own success as a conflict.
 func (c *Catalog) write(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
-	leave, err := c.enter(ctx, what)
+	leave, waited, err := c.enter(ctx, what)
 	if err != nil {
 		return err // it was not sent
 	}
@@ -172,7 +186,7 @@ func (c *Catalog) write(ctx context.Context, what string, call func(context.Cont
 			c.endpoints.answered(i)
 			return nil
 		}
-		if !refused(err) {
+		if !refused(err) && !waited {
 			c.endpoints.avoid(i)
 		}
 		if !unsent(err) || ctx.Err() != nil {

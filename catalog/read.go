@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -166,8 +167,12 @@ func (c *Catalog) Groups(ctx context.Context) ([]string, error) {
 func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.History, error) {
 	var pairs api.KVPairs
 	k := c.keys(group)
-	err := c.read(ctx, "read history of group "+group, func(ctx context.Context, client *api.Client) (err error) {
-		pairs, _, err = client.KV().List(k.past, queryOptions(ctx, false))
+	err := c.read(ctx, "read history of group "+group, func(ctx context.Context, client *api.Client) error {
+		list, meta, err := client.KV().List(k.past, queryOptions(ctx, false))
+		if err == nil && meta.ResultsFilteredByACLs {
+			err = ErrFiltered
+		}
+		pairs = list
 		return err
 	})
 	if err != nil {
@@ -175,12 +180,11 @@ func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.
 	}
 	var list []failover.History
 	var broken []error
-	saved := map[string][]failover.Rescued{} // by the folder of the change
+	saved := map[string][]failover.Rescued{} // by epoch
 	for _, p := range pairs {
-		if i := strings.Index(p.Key, "/"+dirRescued); i >= len(k.past) {
-			r, err := value[failover.Rescued](p)
-			if err == nil {
-				saved[p.Key[:i]] = append(saved[p.Key[:i]], r)
+		if epoch, _, ok := strings.Cut(strings.TrimPrefix(p.Key, k.past), "/"+dirRescued); ok {
+			if r, err := value[failover.Rescued](p); err == nil {
+				saved[epoch] = append(saved[epoch], r)
 			}
 			continue
 		}
@@ -192,7 +196,7 @@ func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.
 		list = append(list, h)
 	}
 	for i := range list {
-		list[i].Rescued = saved[k.history(list[i].Epoch)]
+		list[i].Rescued = saved[strconv.FormatUint(list[i].Epoch, 10)]
 	}
 	slices.SortFunc(list, func(a, b failover.History) int {
 		switch {

@@ -145,7 +145,7 @@ func (c *Catalog) waitLost(ctx context.Context, id string) bool {
 // sessionGone asks Consul whether the session is known to be gone.
 func (c *Catalog) sessionGone(ctx context.Context, id string) bool {
 	var s *api.SessionEntry
-	err := c.read(ctx, "look for session", func(ctx context.Context, client *api.Client) (err error) {
+	err := c.readAtOnce(ctx, "look for session", func(ctx context.Context, client *api.Client) (err error) {
 		s, _, err = client.Session().Info(id, queryOptions(ctx, true))
 		return err
 	})

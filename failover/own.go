@@ -109,8 +109,8 @@ func (v *View) stand(d *Decision, n *Local) {
 		return
 	}
 	confirm := freezeConfirm
-	if v.State.Record.Election.Evidence == NotServing {
-		confirm = v.Fence() // it answers: what is slow is its agent or the machine
+	if v.State.Record.Election.Evidence == NotServing && !n.Busy {
+		confirm = max(confirm, freezeMargin(v.Fence())) // it answers: what is slow is its agent or the machine
 	}
 	killAt := v.Memory.Seen + confirm
 	if end := v.Memory.LeaseEnds[n.Name]; end > 0 {

@@ -106,20 +106,25 @@ func TestKillWithoutLease(t *testing.T) {
 	other.Master, other.RunID = "b", "run-b"
 	handing := sampleRecord()
 	handing.Election.Kind = ForSwitchover
+	unserving := sampleRecord()
+	unserving.Election.Evidence = NotServing
 	for _, c := range []struct {
 		name string
 		r    *Record
+		busy bool
 		by   time.Duration
 	}{
-		{"master of the record", steady, 500 * time.Millisecond},
-		{"another is master", other, 500 * time.Millisecond},
-		{"an election", sampleRecord(), freezeConfirm},
-		{"a planned change", handing, 3 * time.Second},
-		{"no record", nil, 500 * time.Millisecond},
+		{"master of the record", steady, false, 500 * time.Millisecond},
+		{"another is master", other, false, 500 * time.Millisecond},
+		{"an election", sampleRecord(), false, freezeConfirm},
+		{"an election because it does not serve", unserving, false, 500 * time.Millisecond},
+		{"an election because it is busy", unserving, true, freezeConfirm},
+		{"a planned change", handing, false, 3 * time.Second},
+		{"no record", nil, false, 500 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := &View{Now: time.Hour, Agent: "x", Highest: 3, Read: true,
-				Local: []Local{{Name: "a", RunID: "run-a", State: StateOpen, MaybeOpen: true, Killable: true}}}
+				Local: []Local{{Name: "a", RunID: "run-a", State: StateOpen, MaybeOpen: true, Killable: true, Busy: c.busy}}}
 			v.State.Record, v.State.RecordIndex = c.r, 9
 			kills := func() bool {
 				v.Note()

@@ -201,7 +201,7 @@ type Order struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-// History is what is kept of one change of master, in history/<epoch>.
+// History is what is kept of one change of master, below redis-sentinel-history/ in KV.
 type History struct {
 	Epoch   uint64       `json:"epoch"`
 	Attempt uint64       `json:"attempt"`

@@ -206,8 +206,10 @@ func (v *View) settings() Settings {
 // Fence is how long a lease of this agent's lasts.
 func (v *View) Fence() time.Duration {
 	fence := timeOf(v.settings().FenceAfter)
-	if r := v.Lease.Record; r != nil && r.FenceAfter > 0 {
-		fence = min(fence, timeOf(r.FenceAfter))
+	for _, r := range []*Record{v.Lease.Record, v.State.Record} { // of which one may be newer than the other
+		if r != nil && r.FenceAfter > 0 {
+			fence = min(fence, timeOf(r.FenceAfter))
+		}
 	}
 	return fence
 }
