@@ -115,7 +115,8 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze, tell fun
 			return // the server was restarted meanwhile; its new run is looked at by itself
 		}
 		n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress = false, true, false, ""
-		n.info.Position, n.info.Keys, n.learned = f.Position, f.Keys, g.now()
+		n.stands(f.Position, f.SyncCutOff)
+		n.info.Keys, n.learned = f.Keys, g.now()
 		n.maybeOpen, n.paused = false, nil
 		n.halfSynced = n.halfSynced || f.SyncCutOff
 		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, g.view.Fence()) != 0 {
@@ -171,7 +172,8 @@ func (g *group) look(ctx context.Context, n *node) (func(), error) {
 			return // an answer that was slow to arrive is not news: where the server stood before a freeze, for example
 		}
 		n.lookedAt = begun
-		n.info.Position, n.info.LinkUp = o.Info.Position, o.Info.LinkUp
+		n.stands(o.Info.Position, o.Info.SyncInProgress)
+		n.info.LinkUp = o.Info.LinkUp
 	}, err
 }
 

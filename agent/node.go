@@ -114,12 +114,10 @@ func (n *node) learn(info plugin.Info, now time.Duration) {
 		n.locate(info.ProcessID, info.StartedAgo)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
-	if info.Open || info.LinkUp || info.Position.ReplID != n.info.Position.ReplID {
-		n.rescuedRun = "" // what was saved of this run is not what it has now
+	if info.Open || info.LinkUp {
+		n.rescuedRun = ""
 	}
-	if info.Position.ReplID != n.info.Position.ReplID && !info.SyncInProgress {
-		n.halfSynced = false // the resync was finished: what it has is another history
-	}
+	n.stands(info.Position, info.SyncInProgress)
 	n.info, n.learned = info, now
 	if info.Open || info.LinkUp {
 		n.attachedRun = info.RunID
@@ -132,6 +130,16 @@ func (n *node) learn(info plugin.Info, now time.Duration) {
 	case info.LinkUp:
 		n.halfSynced = false
 	}
+}
+
+// stands takes in where the server stands. With another history, what was saved of this run is not what it has now; and a
+// full resync, if none is in progress, was finished.
+func (n *node) stands(at plugin.Position, syncing bool) {
+	if at.ReplID != n.info.Position.ReplID {
+		n.rescuedRun = ""
+		n.halfSynced = n.halfSynced && syncing
+	}
+	n.info.Position = at
 }
 
 // local is the node as the decision sees it. known is what Consul last held of it: it names the run of a
