@@ -49,29 +49,59 @@ func (l *leases) take() (asked []*group) {
 }
 
 func (l *leases) run(ctx context.Context) {
-	last := l.now() // when all were read
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { l.renew(ctx) })
+	parts.Go(func() { l.answer(ctx) })
+}
+
+// renew reads the records of all groups at every interval, whatever has become of the read before: one whose answer is lost costs
+// an interval, and not a lease.
+func (l *leases) renew(ctx context.Context) {
+	var reads sync.WaitGroup
+	defer reads.Wait()
+	failed := make(chan struct{}, 1)
 	timer := time.NewTimer(l.interval())
 	defer timer.Stop()
 	for {
-		all := false
 		select {
 		case <-ctx.Done():
 			return
+		case <-failed:
+			timer.Reset(errorPause)
 		case <-timer.C:
-			all = true
-		case <-l.kick:
-		}
-		due, every := l.take(), l.interval()
-		if now := l.now(); all || now >= last+every {
-			due, last = l.groups, now
+			every := l.interval()
 			timer.Reset(every)
-		}
-		if err := l.once(ctx, 2*every, due); err != nil && ctx.Err() == nil {
-			l.complain.warn(l.log, "cannot confirm the records", "error", err)
-			pauseAfterError(ctx)
-			timer.Reset(0)
+			reads.Go(func() {
+				if !l.confirmed(ctx, 2*every, l.groups) {
+					poke(failed)
+				}
+			})
 		}
 	}
+}
+
+// answer reads the records of the groups that ask.
+func (l *leases) answer(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.kick:
+			if !l.confirmed(ctx, 2*l.interval(), l.take()) {
+				pauseAfterError(ctx)
+			}
+		}
+	}
+}
+
+// confirmed makes one read, and tells whether it was answered.
+func (l *leases) confirmed(ctx context.Context, limit time.Duration, groups []*group) bool {
+	err := l.once(ctx, limit, groups)
+	if err != nil && ctx.Err() == nil {
+		l.complain.warn(l.log, "cannot confirm the records", "error", err)
+	}
+	return err == nil
 }
 
 // interval is a quarter of the shortest lease, so that three reads in a row may fail before one ends.

@@ -60,9 +60,11 @@ func (g *group) takeLease(l failover.Lease, seen uint64) {
 	switch {
 	case l.Begun < g.leaseRead && failover.Kept(failover.IndexOrder):
 		return
-	case l.Index < max(seen, v.Lease.Index):
+	case l.Index < seen:
 		g.wentBack(l, seen)
 		return
+	case l.Index < v.Lease.Index:
+		return // it was under way at the same time as one that came later to Consul
 	case l.Record == nil || l.Record.Epoch < v.Highest:
 		// What cannot be trusted gives no lease, and takes none that has not ended.
 		if l.Index >= v.State.RecordIndex {
@@ -85,7 +87,7 @@ func (g *group) takeLease(l failover.Lease, seen uint64) {
 // the record was deleted. Even in the same epoch it is not to be trusted, until an operator makes one of a higher epoch.
 func (g *group) wentBack(l failover.Lease, seen uint64) {
 	v := &g.view
-	g.log.Error("ALARM: Consul's record of the group went back or is gone", "had_index", max(seen, v.Lease.Index), "index", l.Index)
+	g.log.Error("ALARM: Consul's record of the group went back or is gone", "had_index", seen, "index", l.Index)
 	if l.Record != nil && l.Record.Epoch >= v.Highest {
 		g.raise(l.Record.Epoch + 1)
 	}

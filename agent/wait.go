@@ -15,8 +15,11 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// errorPause is how long something that failed at once waits to be done again.
+const errorPause = 20 * time.Millisecond
+
 // pauseAfterError keeps an order that fails at once from being repeated in a tight loop.
-func pauseAfterError(ctx context.Context) { sleep(ctx, 20*time.Millisecond) }
+func pauseAfterError(ctx context.Context) { sleep(ctx, errorPause) }
 
 // poke wakes whoever reads the channel; twice is once.
 func poke(ch chan struct{}) {
