@@ -124,16 +124,18 @@ func (g *group) claimTag(ctx context.Context) {
 		return
 	}
 	own := g.names.node + "-" + n.name
+	// A machine that seems away may be back, and its agent still hold its breath: what it says of its node has the tag until then.
+	take := g.view.Now >= g.view.Memory.EpochSeen+2*holdFor
 	g.do(ctx, "tag", func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
-		others, err := g.store.ClaimTag(ctx, g.names.node, tagMaster, own)
+		others, err := g.store.ClaimTag(ctx, g.names.node, tagMaster, own, take)
 		why := ""
 		switch {
 		case err != nil:
 			why = err.Error()
 		case len(others) > 0:
-			why = strings.Join(others, ", ") + " still pass with the tag"
+			why = strings.Join(others, ", ") + " still have the tag"
 		}
 		if why != "" {
 			sleep(ctx, tagRetry) // writes go on meanwhile: it is the name by tag alone that waits

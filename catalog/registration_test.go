@@ -203,14 +203,14 @@ func TestClaimTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-e")
+		ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-e", true)
 		slices.Sort(ids)
 		if err == nil && !slices.Equal(ids, []string{"redis-a", "redis-b"}) {
 			err = fmt.Errorf("holders are %v, want redis-a and redis-b", ids)
 		}
 		return err
 	})
-	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a"); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
+	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a", true); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
 		t.Errorf("besides redis-a the holders are %v, %v; want redis-b", ids, err)
 	}
 	if _, err := s.Client().Catalog().Register(&api.CatalogRegistration{Node: "away", Address: "127.0.0.1",
@@ -219,7 +219,11 @@ func TestClaimTag(t *testing.T) {
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a"); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
+	ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a", false)
+	if slices.Sort(ids); err != nil || !slices.Equal(ids, []string{"redis-b", "redis-z"}) {
+		t.Errorf("with a machine that is away, and may be back, the holders are %v, %v; want redis-b and redis-z", ids, err)
+	}
+	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a", true); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
 		t.Errorf("with a machine that is away the holders are %v, %v; want redis-b", ids, err)
 	}
 	found, _, err := s.Client().Health().Service("redis", "", false, nil)

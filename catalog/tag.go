@@ -10,9 +10,9 @@ import (
 
 // ClaimTag makes way for an instance of a service, by its id own, that is to take a tag. It names, by id, the others in the whole
 // catalog that have the tag and are not critical: the ones that DNS would answer with, for which the claim has to wait. From
-// those whose machine is away it takes the tag off. Such an entry would pass again the moment its machine is back, before
-// anybody there can correct it.
-func (c *Catalog) ClaimTag(ctx context.Context, service, tag, own string) (holders []string, err error) {
+// those whose machine is away it takes the tag off, if it may take, and waits for them else. Such an entry would pass again the
+// moment its machine is back, before anybody there can correct it.
+func (c *Catalog) ClaimTag(ctx context.Context, service, tag, own string, take bool) (holders []string, err error) {
 	what := fmt.Sprintf("claim the tag %s of %s", tag, service)
 	var entries []*api.ServiceEntry
 	err = c.read(ctx, what, func(ctx context.Context, client *api.Client) error {
@@ -27,6 +27,8 @@ func (c *Catalog) ClaimTag(ctx context.Context, service, tag, own string) (holde
 		switch status := e.Checks.AggregatedStatus(); {
 		case e.Service.ID == own:
 		case status == api.HealthPassing || status == api.HealthWarning:
+			holders = append(holders, e.Service.ID)
+		case away(e) && !take:
 			holders = append(holders, e.Service.ID)
 		case away(e):
 			if err := c.takeTagOff(ctx, what, e, tag); err != nil {

@@ -132,7 +132,7 @@ func TestExampleAgentPolicyIsTheLeast(t *testing.T) {
 	}
 	k, err := catalog.New(catalog.Config{Address: s.Consul(0).HTTPAddr(), Token: blind})
 	must(t, err)
-	if _, err := k.ClaimTag(t.Context(), "redis", "master", "none"); !errors.Is(err, catalog.ErrFiltered) {
+	if _, err := k.ClaimTag(t.Context(), "redis", "master", "none", true); !errors.Is(err, catalog.ErrFiltered) {
 		t.Errorf("without %s: looking for the holder of the tag master: %v", seeNodes, err)
 	}
 	exampleForbidden(t, s, token)

@@ -180,16 +180,21 @@ func (c *consulClient) Maintenance(context.Context) (found map[string]string, er
 func (c *consulClient) PeerKey(context.Context) ([]byte, error) { return make([]byte, 32), nil }
 
 // ClaimTag implements agent.Consul.
-func (c *consulClient) ClaimTag(ctx context.Context, service, tag, own string) ([]string, error) {
-	return ask(ctx, c.l, "tag", false, func() ([]string, error) {
+func (c *consulClient) ClaimTag(ctx context.Context, service, tag, own string, take bool) ([]string, error) {
+	return ask(ctx, c.l, "tag", false, func() (holders []string, err error) {
 		for _, m := range c.l.m.w.machines {
 			for id, r := range m.local.known {
-				if !m.local.serf && id != own && r.name == service {
+				switch has := slices.Contains(r.tags, tag); {
+				case m.local.serf || id == own || r.name != service || !has:
+				case !take:
+					holders = append(holders, id)
+				default:
 					r.tags = slices.DeleteFunc(slices.Clone(r.tags), func(t string) bool { return t == tag })
 					m.local.known[id] = r
 				}
 			}
 		}
-		return slices.DeleteFunc(c.l.m.w.holders(service, tag), func(id string) bool { return id == own }), nil
+		holders = append(holders, c.l.m.w.holders(service, tag)...)
+		return slices.DeleteFunc(holders, func(id string) bool { return id == own }), nil
 	})
 }
