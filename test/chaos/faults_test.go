@@ -25,15 +25,15 @@ var faults = []fault{
 		return func() error { return c.h.FreeDisk(i) }, c.h.FillDisk(i)
 	}},
 	{"host cut off", func(c *chaos, i int) (func() error, error) {
-		return func() error { return c.h.Network.HealHost(i) }, c.h.Network.Cut(i)
+		return func() error { return c.healed(c.h.Network.HealHost(i)) }, c.h.Network.Cut(i)
 	}},
 	{"two hosts cut off from each other", func(c *chaos, i int) (func() error, error) {
 		j := (i + 1) % len(c.h.Redises())
-		return func() error { return c.h.Network.HealPair(i, j) }, c.h.Network.CutPair(i, j)
+		return func() error { return c.healed(c.h.Network.HealPair(i, j)) }, c.h.Network.CutPair(i, j)
 	}},
 	{"one direction cut", func(c *chaos, i int) (func() error, error) {
 		j := (i + 1) % len(c.h.Redises())
-		return func() error { return c.h.Network.HealPair(i, j) }, c.h.Network.CutOneWay(i, j)
+		return func() error { return c.healed(c.h.Network.HealPair(i, j)) }, c.h.Network.CutOneWay(i, j)
 	}},
 	{"slow and lossy network", func(c *chaos, i int) (func() error, error) {
 		return func() error { return c.h.Network.Delay(i, 0, 0) }, c.h.Network.Delay(i, 30*time.Millisecond, 0.02)
