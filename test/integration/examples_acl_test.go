@@ -14,6 +14,7 @@ import (
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
 // exampleManagement is the token that may do all, in sandboxes with ACLs.
@@ -94,15 +95,15 @@ func TestExampleAgentPolicyIsTheLeast(t *testing.T) {
 	s := startOnly(t, o)
 	exampleServerTokens(t, s)
 	policy := example(t, "acl/agent.hcl")
-	// Without this rule no call fails, but answers are incomplete.
-	const seeNodes = `node_prefix ""`
-	blind := ""
+	// Without the first of these rules no call fails, but answers are incomplete; the second is for a change of master.
+	const seeNodes, keepHistory = `node_prefix ""`, `key_prefix "redis-sentinel-history/"`
+	special := map[string]string{seeNodes: "", keepHistory: ""}
 
 	for i, rule := range exampleRules(t, policy) {
 		name, _, _ := strings.Cut(rule, " {")
 		without := exampleToken(t, s, fmt.Sprintf("without-%d", i), strings.Replace(policy, rule, "", 1))
-		if name == seeNodes {
-			blind = without
+		if _, ok := special[name]; ok {
+			special[name] = without
 			continue
 		}
 		exampleAnew(t, s, without)
@@ -130,10 +131,17 @@ func TestExampleAgentPolicyIsTheLeast(t *testing.T) {
 	if line := exampleRefusal(s); line != "" {
 		t.Errorf("with all rules: %s", line)
 	}
-	k, err := catalog.New(catalog.Config{Address: s.Consul(0).HTTPAddr(), Token: blind})
+	k, err := catalog.New(catalog.Config{Address: s.Consul(0).HTTPAddr(), Token: special[seeNodes]})
 	must(t, err)
 	if _, err := k.ClaimTag(t.Context(), "redis", "master", "none", true); !errors.Is(err, catalog.ErrFiltered) {
 		t.Errorf("without %s: looking for the holder of the tag master: %v", seeNodes, err)
+	}
+	for token, allowed := range map[string]bool{special[keepHistory]: false, token: true} {
+		k, err := catalog.New(catalog.Config{Address: s.Consul(0).HTTPAddr(), Token: token})
+		must(t, err)
+		if err := k.PutHistory(t.Context(), "redis", failover.History{Epoch: 1}); (err == nil) != allowed {
+			t.Errorf("with %s (%v): writing history: %v", keepHistory, allowed, err)
+		}
 	}
 	exampleForbidden(t, s, token)
 }

@@ -20,7 +20,7 @@ func TestExampleConsulUIShowsAFailover(t *testing.T) {
 	old := master(s, state)
 	ui.instances(old, nil)
 	ui.node(old,
-		"alive|passing|PONG in ",
+		"alive|passing|PONG within ",
 		"replication|passing|master of epoch 1",
 		"persistence|passing|", "memory|passing|", "clients|passing|",
 		"view of the master|passing|"+old.Node+" (",
