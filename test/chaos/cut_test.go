@@ -23,8 +23,8 @@ const (
 )
 
 // consulElects is how long the servers of Consul need for a leader when theirs is cut off: they notice after a second or two, and
-// the first to do so may not win (raft_multiplier = 1). Measured: 2.2 to 2.7 s.
-const consulElects = 3 * time.Second
+// the first to do so may not win (raft_multiplier = 1).
+const consulElects = 2 * time.Second
 
 // consulWhole waits until every server of Consul keeps up with the leader. One that was cut off may need a while after the heal,
 // and until then Consul cannot lose another.
