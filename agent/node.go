@@ -114,13 +114,10 @@ func (n *node) learn(info plugin.Info, now time.Duration) {
 		n.locate(info.ProcessID, info.StartedAgo)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
-	if info.Open || info.LinkUp {
-		n.rescuedRun = ""
-	}
 	n.stands(info.Position, info.SyncInProgress)
 	n.info, n.learned = info, now
 	if info.Open || info.LinkUp {
-		n.attachedRun = info.RunID
+		n.attachedRun, n.rescuedRun = info.RunID, ""
 	}
 	switch {
 	case info.Open:

@@ -235,9 +235,6 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 	}
 	for id := range there {
 		if !wanted[id] {
-			for _, c := range there[id].Checks {
-				delete(said, c.ID)
-			}
 			there[id] = catalog.Service{} // whatever becomes of it, it is not as it was
 			if err := p.catalog.Deregister(ctx, id); err != nil {
 				return err

@@ -64,7 +64,7 @@ type Catalog struct {
 	registry             *registry
 	parsed               parsed
 	told                 told
-	places               chan struct{} // callsAtOnce of them
+	places               places // callsAtOnce of them
 }
 
 // New prepares the connections to Consul; it makes none. Errors are mistakes in cfg or in the files it names,
@@ -83,7 +83,7 @@ func New(cfg Config) (*Catalog, error) {
 		registry: newRegistry(),
 		parsed:   parsed{known: map[string]parsedRecord{}},
 		told:     told{known: map[string]uint64{}},
-		places:   make(chan struct{}, callsAtOnce),
+		places:   make(places, callsAtOnce),
 	}
 	if c.prefix == "" {
 		c.prefix = DefaultPrefix

@@ -105,17 +105,20 @@ func (c *Catalog) goHome(ctx context.Context) {
 	}
 }
 
-// enter waits for a place among the calls that are made at the same time; leave gives it back. A call that waited has spent
-// some of its time, so that no address is to blame when it fails.
-func (c *Catalog) enter(ctx context.Context, what string) (leave func(), waited bool, err error) {
-	leave = func() { <-c.places }
+// places bounds how many calls are made at the same time.
+type places chan struct{}
+
+// enter waits for a place; leave gives it back. A call that waited has spent some of its time, so that no address is to blame
+// when it fails.
+func (p places) enter(ctx context.Context, what string) (leave func(), waited bool, err error) {
+	leave = func() { <-p }
 	select {
-	case c.places <- struct{}{}:
+	case p <- struct{}{}:
 		return leave, false, nil
 	default:
 	}
 	select {
-	case c.places <- struct{}{}:
+	case p <- struct{}{}:
 		return leave, true, nil
 	case <-ctx.Done():
 		return nil, true, fmt.Errorf("%s: %w", what, ctx.Err())
@@ -124,7 +127,7 @@ func (c *Catalog) enter(ctx context.Context, what string) (leave func(), waited 
 
 // read makes a call that changes nothing, at one address after the other until one answers.
 func (c *Catalog) read(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
-	leave, waited, err := c.enter(ctx, what)
+	leave, waited, err := c.places.enter(ctx, what)
 	if err != nil {
 		return err
 	}
@@ -171,7 +174,7 @@ func attempt(ctx context.Context, left int, call func(context.Context) error) er
 // write makes a call that changes something. Another address is asked only if the first cannot have had the
 // request: a compare-and-set that is sent twice would report its own success as a conflict.
 func (c *Catalog) write(ctx context.Context, what string, call func(context.Context, *api.Client) error) error {
-	leave, waited, err := c.enter(ctx, what)
+	leave, waited, err := c.places.enter(ctx, what)
 	if err != nil {
 		return err // it was not sent
 	}

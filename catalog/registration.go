@@ -33,7 +33,7 @@ type registry struct {
 	services map[string]*registered
 	checks   map[string]*checkState
 	wake     chan struct{}
-	places   chan struct{} // atOnce of them
+	places   places // atOnce of them
 }
 
 // registered is one service that should be there.
@@ -61,7 +61,7 @@ type checkState struct {
 
 func newRegistry() *registry {
 	return &registry{services: map[string]*registered{}, checks: map[string]*checkState{}, wake: make(chan struct{}, 1),
-		places: make(chan struct{}, atOnce)}
+		places: make(places, atOnce)}
 }
 
 // Register makes a service be on the local Consul agent as s says, now and for as long as Run runs: also after a
@@ -200,12 +200,11 @@ func (c *Catalog) bring(ctx context.Context, r *registered) error {
 
 // inTurn calls the Consul agent of this machine when one of the places is free.
 func (c *Catalog) inTurn(ctx context.Context, what string, call func(context.Context, *api.Agent) error) error {
-	select {
-	case c.registry.places <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, ctx.Err())
+	leave, _, err := c.registry.places.enter(ctx, what)
+	if err != nil {
+		return err
 	}
-	defer func() { <-c.registry.places }()
+	defer leave()
 	return c.local(ctx, what, callTimeout, call)
 }
 

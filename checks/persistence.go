@@ -1,8 +1,6 @@
 package checks
 
-import (
-	"time"
-)
+import "time"
 
 // PersistenceLimits are for the age of changes that a server without an append-only file has not saved.
 // 0 turns a limit off.
