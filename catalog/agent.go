@@ -44,7 +44,11 @@ type self struct {
 	mu             sync.Mutex
 	session        string
 	status, output string
+	told           spoken // with the last heartbeat
 }
+
+// spoken is what a check was made to say.
+type spoken struct{ status, output string }
 
 func newSelf() *self {
 	return &self{
@@ -165,11 +169,15 @@ func (c *Catalog) registerSelf(ctx context.Context) error {
 
 func (c *Catalog) heartbeat(ctx context.Context) error {
 	s := c.self
+	silent := c.pulse.silent()
 	s.mu.Lock()
-	status, output := s.status, s.output
+	if say := (spoken{s.status, s.output}); !silent || s.told.status == "" {
+		s.told = say
+	}
+	told := s.told
 	s.mu.Unlock()
 	return c.local(ctx, "heartbeat", heartbeatTimeout, func(ctx context.Context, a *api.Agent) error {
-		return a.UpdateTTLOpts(s.checkID(), output, status, queryOptions(ctx, false))
+		return a.UpdateTTLOpts(s.checkID(), told.output, told.status, queryOptions(ctx, false))
 	})
 }
 

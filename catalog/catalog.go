@@ -56,6 +56,7 @@ type Config struct {
 // Catalog talks to Consul. Its methods may be called from several goroutines.
 type Catalog struct {
 	endpoints            *endpoints
+	pulse                pulse
 	prefix               string
 	namespace, partition string
 	log                  hclog.Logger

@@ -14,7 +14,7 @@ import (
 // dead one does not cost its time-out on every call, short enough that nobody has to intervene.
 const homeAfter = 10 * time.Second
 
-// homePoll is how often, while a fallback is used, it is looked whether the configured address can be used again.
+// homePoll is how often it is looked whether the configured address answers again, while it does not.
 const homePoll = time.Second
 
 // errMoved is a watch that ended only because the configured address is used again.
@@ -90,19 +90,31 @@ func (e *endpoints) avoid(i int) {
 }
 
 // goHome has the configured address used again as soon as it answers for the whole of Consul, so that no call pays for trying
-// it, and so that the next fault does not meet this agent at an address of another machine.
+// it, and so that the next fault does not meet this agent at an address of another machine. It feels the pulse likewise.
 func (c *Catalog) goHome(ctx context.Context) {
 	for ctx.Err() == nil {
 		sleep(ctx, homePoll)
-		if !c.endpoints.away() {
+		if !c.endpoints.away() && !c.pulse.silent() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, homePoll)
-		if _, _, err := c.endpoints.local().KV().Get(c.prefix, queryOptions(ctx, true)); err == nil {
+		err := c.atHome(func(client *api.Client) error {
+			_, _, err := client.KV().Get(c.prefix, queryOptions(ctx, true))
+			return err
+		})
+		if err == nil {
 			c.endpoints.answered(0)
 		}
 		cancel()
 	}
+}
+
+// atHome makes a call to the servers at the configured address.
+func (c *Catalog) atHome(call func(*api.Client) error) error {
+	answered := c.pulse.ask()
+	err := call(c.endpoints.local())
+	answered(err)
+	return err
 }
 
 // places bounds how many calls are made at the same time.
@@ -149,7 +161,13 @@ func (c *Catalog) inOrder(ctx context.Context, what string, blame bool, call fun
 	var err error
 	for tried := range n {
 		i := (first + tried) % n
-		if err = attempt(ctx, n-tried, func(ctx context.Context) error { return call(ctx, c.endpoints.clients[i]) }); err == nil {
+		err = attempt(ctx, n-tried, func(ctx context.Context) error {
+			if i != 0 {
+				return call(ctx, c.endpoints.clients[i])
+			}
+			return c.atHome(func(client *api.Client) error { return call(ctx, client) })
+		})
+		if err == nil {
 			c.endpoints.answered(i)
 			return nil
 		}

@@ -50,13 +50,11 @@ type registered struct {
 
 // checkState is what a check should say and what Consul was last told.
 type checkState struct {
-	service        *registered
-	ttl            time.Duration
-	status, output string
-	told           struct {
-		status, output string
-		at             time.Time
-	}
+	service *registered
+	ttl     time.Duration
+	say     spoken
+	told    spoken
+	toldAt  time.Time
 }
 
 func newRegistry() *registry {
@@ -86,8 +84,8 @@ func (c *Catalog) Deregister(ctx context.Context, id string) error {
 
 // SetCheck sets what a check says. Consul is told before SetCheck returns if it is another status, within a second
 // of another output, and otherwise often enough that the check does not expire; Run goes on trying after an
-// error. Nothing is said of a service that is not seen to be registered as wanted; checks of services that nobody
-// registered are ignored.
+// error, and while the servers do not answer (see pulse). Nothing is said of a service that is not seen to be registered as wanted;
+// checks of services that nobody registered are ignored.
 func (c *Catalog) SetCheck(ctx context.Context, id, status, output string) {
 	g := c.registry
 	g.mu.Lock()
@@ -96,8 +94,8 @@ func (c *Catalog) SetCheck(ctx context.Context, id, status, output string) {
 		g.mu.Unlock()
 		return
 	}
-	changed := k.status != status
-	k.status, k.output = status, output
+	changed := k.say.status != status
+	k.say = spoken{status, output}
 	g.mu.Unlock()
 	if changed {
 		c.tell(ctx, id)
@@ -190,7 +188,7 @@ func (c *Catalog) bring(ctx context.Context, r *registered) error {
 	defer g.mu.Unlock()
 	for _, k := range want.Checks {
 		if state := g.checks[k.ID]; state != nil {
-			state.told.at = time.Time{} // tell all of them again
+			state.toldAt = time.Time{} // tell all of them again
 		}
 	}
 	r.right = true
@@ -308,13 +306,17 @@ func (c *Catalog) tell(ctx context.Context, id string) bool {
 	k.service.op.Lock()
 	defer k.service.op.Unlock()
 	g.mu.Lock()
-	due, status, output := k.service.right && k.due(time.Now()), k.status, k.output
+	say := k.say
+	if c.pulse.silent() {
+		say = k.told
+	}
+	due := k.service.right && k.due(time.Now(), say)
 	g.mu.Unlock()
 	if !due {
 		return true
 	}
 	err := c.inTurn(ctx, "update check "+id, func(ctx context.Context, a *api.Agent) error {
-		return a.UpdateTTLOpts(id, output, status, queryOptions(ctx, false))
+		return a.UpdateTTLOpts(id, say.output, say.status, queryOptions(ctx, false))
 	})
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -323,18 +325,18 @@ func (c *Catalog) tell(ctx context.Context, id string) bool {
 		k.service.right = false // whatever the reason, it may be another run of the Consul agent
 		return unknown(err)
 	}
-	k.told.status, k.told.output, k.told.at = status, output, time.Now()
+	k.told, k.toldAt = say, time.Now()
 	return true
 }
 
-func (k *checkState) due(now time.Time) bool {
-	age := now.Sub(k.told.at)
+func (k *checkState) due(now time.Time, say spoken) bool {
+	age := now.Sub(k.toldAt)
 	switch {
-	case k.status == "":
+	case say.status == "":
 		return false // nothing is known yet: critical, as registered
-	case k.status != k.told.status:
+	case say.status != k.told.status:
 		return true
-	case k.output != k.told.output:
+	case say.output != k.told.output:
 		return age >= outputEvery
 	}
 	return age >= k.ttl/refreshes
