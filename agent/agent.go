@@ -270,7 +270,7 @@ func (a *agent) serviceIDs() map[string]bool {
 	ids := map[string]bool{}
 	for _, g := range a.groups {
 		for name := range g.nodes {
-			ids[g.names.node+"-"+name] = true
+			ids[g.names.nodeID(name)] = true
 			ids[g.names.replica+"-"+name] = true
 		}
 	}

@@ -27,8 +27,8 @@ func (a *agent) maintain(ctx context.Context, found map[string]string) {
 	for _, g := range a.groups {
 		reasons, drained := map[string]string{}, map[string]bool{}
 		for name := range g.nodes {
-			_, drained[name] = found[g.names.node+"-"+name]
-			for _, id := range []string{"", g.names.node + "-" + name, g.names.replica + "-" + name} {
+			_, drained[name] = found[g.names.nodeID(name)]
+			for _, id := range []string{"", g.names.nodeID(name), g.names.replica + "-" + name} {
 				if notes, ok := found[id]; ok {
 					reasons[name] = "it is in Consul's maintenance mode: " + notes
 				}

@@ -50,9 +50,7 @@ type group struct {
 	// fenceAfter is the shared setting, and recordSeen the index of the newest record known: for the reader of the leases.
 	fenceAfter atomic.Int64
 	recordSeen atomic.Uint64
-	// tagFree tells that no other node passes with the tag master; tagWaits says why that is not known.
-	tagFree  bool
-	tagWaits string
+	tag        tagClaim
 	// leaseRead is since when no older consistent read counts.
 	leaseRead time.Duration
 	// stateIndex is the X-Consul-Index of the newest state, stateAt when it was told; older answers are dropped.
@@ -166,8 +164,10 @@ func (g *group) step(ctx context.Context) time.Duration {
 	g.keepHistory(ctx)
 	g.claimTag(ctx)
 	g.publish(g)
-	if held := v.Memory.EpochSeen + holdFor; held > v.Now {
-		wake = min(wake, held)
+	for _, then := range []time.Duration{v.Memory.EpochSeen + holdFor, g.tag.again} {
+		if then > v.Now {
+			wake = min(wake, then)
+		}
 	}
 	return wake
 }

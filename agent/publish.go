@@ -117,7 +117,7 @@ func (p *publisher) group(g *group) {
 		p.agentCheck()
 	}
 	for name, n := range g.nodes {
-		if g.unseen(n) || p.nodes[name] == nil && g.named(n) && n.info.Open && !g.tagFree {
+		if g.unseen(n) || p.nodes[name] == nil && g.named(n) && n.info.Open && !g.tag.free {
 			continue // what an earlier agent registered stands until this one knows better
 		}
 		d := p.nodes[name]

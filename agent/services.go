@@ -1,13 +1,11 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
@@ -31,6 +29,9 @@ type serviceNames struct {
 // externalNode is the Consul node that holds the redis-master entry. No Consul agent owns it, so no
 // anti-entropy can bring a stale master back.
 func (s serviceNames) externalNode() string { return s.master }
+
+// nodeID is the id of a node's service.
+func (s serviceNames) nodeID(node string) string { return s.node + "-" + node }
 
 // nodeServices is how a node appears in Consul.
 type nodeServices struct {
@@ -82,7 +83,7 @@ func (g *group) services(n *node) []catalog.Service {
 	if role != "" {
 		tags = append([]string{role}, tags...)
 	}
-	id := g.names.node + "-" + n.name
+	id := g.names.nodeID(n.name)
 	main := catalog.Service{ID: id, Name: g.names.node, Tags: tags, Address: host, Port: port, Meta: meta}
 	for _, c := range nodeChecks {
 		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name, TTL: c.ttl})
@@ -101,53 +102,12 @@ func (g *group) services(n *node) []catalog.Service {
 // has the tag and passes.
 func (g *group) role(n *node) string {
 	switch {
-	case g.named(n) && n.info.Open && !n.dead && g.leased(n) && g.tagFree:
+	case g.named(n) && n.info.Open && !n.dead && g.leased(n) && g.tag.free:
 		return tagMaster
 	case g.view.State.Record != nil && !g.named(n) && n.info.RunID != "":
 		return tagReplica
 	}
 	return ""
-}
-
-// claimTag looks, for a master that is open, whether any other node still passes with the tag master.
-func (g *group) claimTag(ctx context.Context) {
-	r := g.view.State.Record
-	if r == nil {
-		return
-	}
-	n := g.nodes[r.Master]
-	if n == nil || !g.named(n) || !n.info.Open || !g.leased(n) {
-		g.tagFree = false
-		return
-	}
-	if g.tagFree {
-		return
-	}
-	own := g.names.node + "-" + n.name
-	// A machine that seems away may be back, and its agent still hold its breath: what it says of its node has the tag until then.
-	take := g.view.Now >= g.view.Memory.EpochSeen+2*holdFor
-	g.do(ctx, "tag", func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-		defer cancel()
-		others, err := g.store.ClaimTag(ctx, g.names.node, tagMaster, own, take)
-		why := ""
-		switch {
-		case err != nil:
-			why = err.Error()
-		case len(others) > 0:
-			why = strings.Join(others, ", ") + " still have the tag"
-		}
-		if why != "" {
-			sleep(ctx, tagRetry) // writes go on meanwhile: it is the name by tag alone that waits
-		}
-		return func() {
-			g.tagFree = why == ""
-			if why != g.tagWaits && why != "" {
-				g.log.Warn("cannot take the tag master yet", "node", n.name, "why", why)
-			}
-			g.tagWaits = why
-		}
-	})
 }
 
 func (g *group) named(n *node) bool {
@@ -156,8 +116,6 @@ func (g *group) named(n *node) bool {
 }
 
 const (
-	// tagRetry is how often a master asks whether the tag is free.
-	tagRetry = 50 * time.Millisecond
 	// turnFor is how long a change of master may keep a node from its next role before its checks say so. Most
 	// changes take some milliseconds: each check that turned critical and back would cost Raft commits just when
 	// the change needs them, and would take every replica out of DNS.
@@ -235,7 +193,7 @@ func (g *group) results(n *node) map[string]checks.Result {
 	s := g.server(n)
 	all := map[string]checks.Result{}
 	for _, c := range nodeChecks {
-		all[g.names.node+"-"+n.name+":"+c.id] = c.result(g, n, s)
+		all[g.names.nodeID(n.name)+":"+c.id] = c.result(g, n, s)
 	}
 	all[g.names.replica+"-"+n.name+":readable"] = checks.Readable(s, g.expected(n), n.service.limits.replication)
 	return all

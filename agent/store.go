@@ -48,9 +48,9 @@ type store interface {
 	DeleteVote(ctx context.Context, group string) error
 	PutReport(ctx context.Context, group string, r failover.Report) (uint64, error)
 	AnswerOrder(ctx context.Context, group string, o failover.Order, index uint64) error
-	// ClaimTag names the services (by id) of that name, besides own, that pass and have the tag, and those whose machine is
-	// away; it takes the tag off these instead if it may take.
-	ClaimTag(ctx context.Context, service, tag, own string, take bool) ([]string, error)
+	// ClaimTag makes way for an instance that is to take a tag, and names those for which it has to wait. older tells that
+	// any is of an older epoch.
+	ClaimTag(ctx context.Context, t catalog.TagClaim) (waitFor []string, older bool, err error)
 	PutRescued(ctx context.Context, group string, epoch uint64, r failover.Rescued) error
 	PutHistory(ctx context.Context, group string, h failover.History) error
 }

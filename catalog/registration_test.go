@@ -192,47 +192,74 @@ func TestOwned(t *testing.T) {
 func TestClaimTag(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
 	c, _ := running(t, s, "a")
+	of := func(epoch string, s Service) Service {
+		s.Meta = map[string]string{"epoch": epoch}
+		return s
+	}
 	for node, status := range map[string]string{"a": api.HealthPassing, "b": api.HealthWarning, "c": api.HealthCritical} {
-		if err := c.Register(t.Context(), redis(node, "master")); err != nil {
+		if err := c.Register(t.Context(), of("7", redis(node, "master"))); err != nil {
 			t.Fatal(err)
 		}
 		pass(t, c, redis(node))
 		c.SetCheck(t.Context(), "redis-"+node+":lag", status, "")
 	}
-	if err := c.Register(t.Context(), redis("d", "replica")); err != nil {
+	if err := c.Register(t.Context(), of("7", redis("d", "replica"))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
-		ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-e", true)
-		slices.Sort(ids)
-		if err == nil && !slices.Equal(ids, []string{"redis-a", "redis-b"}) {
-			err = fmt.Errorf("holders are %v, want redis-a and redis-b", ids)
+	// claims tells whether a claim has to wait for what it should, and whether z is superseded then.
+	claims := func(when string, claim TagClaim, waitFor []string, older, superseded bool) {
+		t.Helper()
+		claim.Service, claim.Tag = "redis", "master"
+		var has bool
+		eventually(t, func() error {
+			others, old, err := c.ClaimTag(t.Context(), claim)
+			slices.Sort(others)
+			if err == nil && (!slices.Equal(others, waitFor) || old != older) {
+				err = fmt.Errorf("%s: the claim waits for %v, %v; want %v, %v", when, others, old, waitFor, older)
+			}
+			return err
+		})
+		entries, _, err := s.Client().Health().Service("redis", "", false, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a", true); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
-		t.Errorf("besides redis-a the holders are %v, %v; want redis-b", ids, err)
-	}
-	if _, err := s.Client().Catalog().Register(&api.CatalogRegistration{Node: "away", Address: "127.0.0.1",
-		Service: &api.AgentService{ID: "redis-z", Service: "redis", Tags: []string{"blue", "master"}},
-		Checks:  api.HealthChecks{{CheckID: "serfHealth", Status: api.HealthCritical}, {CheckID: "z", ServiceID: "redis-z", Status: api.HealthPassing}},
-	}, nil); err != nil {
-		t.Fatal(err)
-	}
-	ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a", false)
-	if slices.Sort(ids); err != nil || !slices.Equal(ids, []string{"redis-b", "redis-z"}) {
-		t.Errorf("with a machine that is away, and may be back, the holders are %v, %v; want redis-b and redis-z", ids, err)
-	}
-	if ids, err := c.ClaimTag(t.Context(), "redis", "master", "redis-a", true); err != nil || !slices.Equal(ids, []string{"redis-b"}) {
-		t.Errorf("with a machine that is away the holders are %v, %v; want redis-b", ids, err)
-	}
-	found, _, err := s.Client().Health().Service("redis", "", false, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range found {
-		if want := []string{"blue"}; e.Service.ID == "redis-z" && !slices.Equal(e.Service.Tags, want) {
-			t.Errorf("the tags of the entry whose machine is away are %v, want %v", e.Service.Tags, want)
+		for _, e := range entries {
+			has = has || slices.ContainsFunc(e.Checks, func(k *api.HealthCheck) bool { return k.CheckID == "redis-z:superseded" })
+		}
+		if has != superseded {
+			t.Errorf("%s: superseded is %v, want %v", when, has, superseded)
 		}
 	}
+	ab := []string{"redis-a", "redis-b"}
+	claims("by another", TagClaim{Own: "redis-e", Epoch: 7}, ab, false, false)
+	claims("by a holder", TagClaim{Own: "redis-a", Epoch: 7}, []string{"redis-b"}, false, false)
+	claims("in the next epoch", TagClaim{Own: "redis-e", Epoch: 8}, ab, true, false)
+	claims("in doubt", TagClaim{Own: "redis-e", Epoch: 8, Doubted: []string{"redis-d"}}, []string{"redis-a", "redis-b", "redis-d"}, true, false)
+	claims("in doubt about one of this epoch", TagClaim{Own: "redis-e", Epoch: 7, Doubted: []string{"redis-d"}}, ab, false, false)
+
+	entry := func(serf, epoch string, tags ...string) {
+		t.Helper()
+		if _, err := s.Client().Catalog().Register(&api.CatalogRegistration{Node: "away", Address: "127.0.0.1",
+			Service: &api.AgentService{ID: "redis-z", Service: "redis", Tags: tags, Meta: map[string]string{"epoch": epoch}},
+			Checks:  api.HealthChecks{{CheckID: "serfHealth", Status: serf}, {CheckID: "z", ServiceID: "redis-z", Status: api.HealthPassing}},
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byE := TagClaim{Own: "redis-e", Epoch: 7}
+	entry(api.HealthCritical, "6", "replica")
+	claims("with a machine that is away", byE, ab, true, true)
+	entry(api.HealthPassing, "6", "master")
+	claims("when it is back, and what it had on the way arrives", byE, ab, true, true)
+	entry(api.HealthPassing, "7", "replica")
+	claims("when it is a replica of this epoch", byE, ab, false, false)
+	entry(api.HealthPassing, "6", "master")
+	claims("with an older one", byE, []string{"redis-a", "redis-b", "redis-z"}, true, false)
+	byE.Overdue = true
+	claims("with an older one that is overdue", byE, ab, true, true)
+	claims("by the one that is superseded", TagClaim{Own: "redis-z", Epoch: 7}, ab, false, true)
+	for _, id := range ab {
+		c.SetCheck(t.Context(), id+":lag", api.HealthCritical, "")
+	}
+	claims("by the one that is superseded, without others", TagClaim{Own: "redis-z", Epoch: 7}, nil, false, false)
 }

@@ -4,39 +4,81 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/hashicorp/consul/api"
 )
 
-// ClaimTag makes way for an instance of a service, by its id own, that is to take a tag. It names, by id, the others in the whole
-// catalog that have the tag and are not critical: the ones that DNS would answer with, for which the claim has to wait. From
-// those whose machine is away it takes the tag off, if it may take, and waits for them else. Such an entry would pass again the
-// moment its machine is back, before anybody there can correct it.
-func (c *Catalog) ClaimTag(ctx context.Context, service, tag, own string, take bool) (holders []string, err error) {
-	what := fmt.Sprintf("claim the tag %s of %s", tag, service)
+// metaEpoch is the epoch that an instance was registered in.
+const metaEpoch = "epoch"
+
+// TagClaim is the wish of an instance of a service to be the only one with a tag.
+type TagClaim struct {
+	Service, Tag string
+	// Own is the id of the instance, which is of Epoch.
+	Own   string
+	Epoch uint64
+	// Doubted are the ids of instances that may have got the tag in an older epoch, whatever Consul knows of it.
+	Doubted []string
+	// Overdue tells that nobody is to be waited for any more who is of an older epoch.
+	Overdue bool
+}
+
+// ClaimTag makes way for an instance that is to take a tag. It names, by id, those for which the claim has to wait: the others that
+// have the tag and are not critical, with which DNS would answer, and those in doubt that are not of this epoch yet. older tells that
+// any is of an older epoch, so that the look has to be repeated.
+//
+// One of an older epoch whose machine is away, or that is overdue, gets a critical check in the catalog until it is of this epoch.
+// Its Consul agent may have had an update on the way when it was cut off, with the tag: that arrives any time, even after the
+// machine is seen again, and would count. Nothing that the agent says of the services and checks it knows takes the check away, only
+// its comparison with the whole catalog, every minute or two, which first brings what its machine says by then.
+func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, older bool, err error) {
+	what := fmt.Sprintf("claim the tag %s of %s", t.Tag, t.Service)
 	var entries []*api.ServiceEntry
 	err = c.read(ctx, what, func(ctx context.Context, client *api.Client) error {
-		found, meta, err := client.Health().Service(service, tag, false, queryOptions(ctx, true))
+		found, meta, err := client.Health().Service(t.Service, "", false, queryOptions(ctx, true))
 		if err == nil && meta.ResultsFilteredByACLs {
 			err = ErrFiltered
 		}
 		entries = found
 		return err
 	})
+	if err != nil {
+		return nil, false, err
+	}
+	var ops, own api.TxnOps
 	for _, e := range entries {
-		switch status := e.Checks.AggregatedStatus(); {
-		case e.Service.ID == own:
-		case status == api.HealthPassing || status == api.HealthWarning:
-			holders = append(holders, e.Service.ID)
-		case away(e) && !take:
-			holders = append(holders, e.Service.ID)
-		case away(e):
-			if err := c.takeTagOff(ctx, what, e, tag); err != nil {
-				return nil, err
+		of, err := strconv.ParseUint(e.Service.Meta[metaEpoch], 10, 64)
+		old, tagged := err == nil && of < t.Epoch, slices.Contains(e.Service.Tags, t.Tag)
+		status := e.Checks.AggregatedStatus()
+		holds := tagged && (status == api.HealthPassing || status == api.HealthWarning)
+		counts := holds || old && slices.Contains(t.Doubted, e.Service.ID)
+		superseded := slices.ContainsFunc(e.Checks, func(k *api.HealthCheck) bool { return k.CheckID == supersededID(e) })
+		switch {
+		case superseded && !old && !tagged:
+			ops = append(ops, c.supersede(api.CheckDelete, e, t.Epoch)...)
+		case superseded && e.Service.ID == t.Own:
+			own = c.supersede(api.CheckDelete, e, t.Epoch)
+		case e.Service.ID == t.Own:
+		case superseded:
+			older = true
+		case old && (away(e) || t.Overdue && counts):
+			ops = append(ops, c.supersede(api.CheckSet, e, t.Epoch)...)
+			older = true
+		default:
+			older = older || old
+			if counts {
+				waitFor = append(waitFor, e.Service.ID)
 			}
 		}
 	}
-	return holders, err
+	if len(waitFor) == 0 {
+		ops = append(ops, own...) // what stands there may have the tag of an epoch before
+	}
+	if len(ops) > 0 {
+		_, err = c.commit(ctx, what, "", ops)
+	}
+	return waitFor, older, err
 }
 
 // away tells whether the machine of an entry fails a check of its own, serfHealth for one, and not only the service.
@@ -46,12 +88,17 @@ func away(e *api.ServiceEntry) bool {
 	})
 }
 
-// takeTagOff changes an entry in the catalog alone, unless it has changed meanwhile. Its machine's Consul agent writes its own
-// over it when it is back.
-func (c *Catalog) takeTagOff(ctx context.Context, what string, e *api.ServiceEntry, tag string) error {
-	s := *e.Service
-	s.Tags = slices.DeleteFunc(slices.Clone(s.Tags), func(t string) bool { return t == tag })
-	c.log.Info("take a tag off an entry whose machine is away", "tag", tag, "service", s.ID, "machine", e.Node.Node)
-	_, err := c.commit(ctx, what, "", api.TxnOps{{Service: &api.ServiceTxnOp{Verb: api.ServiceCAS, Node: e.Node.Node, Service: s}}})
-	return err
+func supersededID(e *api.ServiceEntry) string { return e.Service.ID + ":superseded" }
+
+// supersede sets or deletes the check of an entry of an older epoch, unless the entry has changed meanwhile.
+func (c *Catalog) supersede(verb api.CheckOp, e *api.ServiceEntry, epoch uint64) api.TxnOps {
+	c.log.Info("an entry of an older epoch must not count", "service", e.Service.ID, "machine", e.Node.Node, "its_check", string(verb))
+	return api.TxnOps{
+		{Service: &api.ServiceTxnOp{Verb: api.ServiceCAS, Node: e.Node.Node, Service: *e.Service}},
+		{Check: &api.CheckTxnOp{Verb: verb, Check: api.HealthCheck{
+			Node: e.Node.Node, CheckID: supersededID(e), Name: "superseded", Status: api.HealthCritical,
+			Output:    fmt.Sprintf("epoch %d has begun, of which nothing has come from this machine yet", epoch),
+			ServiceID: e.Service.ID, ServiceName: e.Service.Service, Namespace: c.namespace, Partition: c.partition,
+		}}},
+	}
 }

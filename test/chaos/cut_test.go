@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/test/hosts"
 )
 
@@ -113,6 +115,7 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 			return nil
 		})
 	}
+	names := watchNames(t.Context(), h, func() bool { return false })
 	cut := time.Now()
 	must(t, h.Network.Cut(old))
 	time.Sleep(cutFor) // how long the cut lasts is the fault itself
@@ -137,6 +140,8 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 	inside.Stop()
 	waiting.Stop()
 	outside.Stop()
+	namesSettle(t, h, after)
+	must(t, names())
 
 	last := lastAck(append(inside.Acks(), waiting.Acks()...)).Sub(cut)
 	back := firstAck(outside.Acks(), cut, h.Redis(old).Addr())
@@ -173,6 +178,26 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 	if len(lostInside) > 0 {
 		inFile(t, rescued, lostInside)
 	}
+}
+
+// namesSettle waits until Consul has every node in its role of this epoch. What a Consul agent had on the way when it was cut off
+// has arrived by then: it sends one change after the other.
+func namesSettle(t *testing.T, h *hosts.Hosts, state failover.State) {
+	t.Helper()
+	eventually(t, "Consul has every node in its role", func(context.Context) error {
+		r := state.Record
+		entries, _, err := h.Consul(h.Of(r.Master)).Client.Health().Service(h.Group(), "", true, &api.QueryOptions{RequireConsistent: true})
+		if err == nil && len(entries) != len(h.Redises()) {
+			err = fmt.Errorf("%d nodes of %d pass", len(entries), len(h.Redises()))
+		}
+		for _, e := range entries {
+			isMaster, epoch := slices.Contains(e.Service.Tags, "master"), fmt.Sprint(r.Epoch)
+			if e.Service.Meta["epoch"] != epoch || isMaster != (e.Service.Meta["node"] == r.Master) {
+				err = errors.Join(err, fmt.Errorf("%s has the tags %v in epoch %s of %s", e.Service.ID, e.Service.Tags, e.Service.Meta["epoch"], epoch))
+			}
+		}
+		return err
+	})
 }
 
 func lastAck(acks []hosts.Ack) (last time.Time) {

@@ -133,7 +133,7 @@ func TestExampleAgentPolicyIsTheLeast(t *testing.T) {
 	}
 	k, err := catalog.New(catalog.Config{Address: s.Consul(0).HTTPAddr(), Token: special[seeNodes]})
 	must(t, err)
-	if _, err := k.ClaimTag(t.Context(), "redis", "master", "none", true); !errors.Is(err, catalog.ErrFiltered) {
+	if _, _, err := k.ClaimTag(t.Context(), catalog.TagClaim{Service: "redis", Tag: "master"}); !errors.Is(err, catalog.ErrFiltered) {
 		t.Errorf("without %s: looking for the holder of the tag master: %v", seeNodes, err)
 	}
 	for token, allowed := range map[string]bool{special[keepHistory]: false, token: true} {

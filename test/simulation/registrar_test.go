@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
@@ -15,8 +16,17 @@ type localConsul struct {
 	m        *machine
 	services map[string]*registration
 	// known is what the servers have; serf tells that they take the machine for alive.
-	known   map[string]registration
-	serf    bool
+	known map[string]registration
+	serf  bool
+	// superseded are the services that a claim made critical in the catalog, which this agent does not know of.
+	superseded map[string]bool
+	// stuck is an update that was sent while the machine was cut off: it arrives some time after the network is back, at the latest when
+	// it has been so for as long as it was not, as TCP has it, and no other is sent before.
+	stuck   map[string]registration
+	arrives time.Duration
+	// full is when all is compared with the catalog; compare tells that it is due.
+	full    time.Duration
+	compare bool
 	unheard time.Duration
 	until   time.Duration
 	syncing bool
@@ -25,6 +35,7 @@ type localConsul struct {
 
 type registration struct {
 	name   string
+	epoch  uint64
 	tags   []string
 	checks map[string]string
 }
@@ -39,12 +50,12 @@ func (r registration) critical() bool {
 }
 
 func (c *localConsul) init(m *machine) {
-	*c = localConsul{m: m, services: map[string]*registration{}, known: map[string]registration{}, serf: true}
+	*c = localConsul{m: m, services: map[string]*registration{}, known: map[string]registration{}, superseded: map[string]bool{}, serf: true}
 }
 
 // sync brings what has changed to the servers, in a while. The caller holds the lock.
 func (c *localConsul) sync() {
-	if c.syncing {
+	if c.syncing || c.stuck != nil {
 		return
 	}
 	c.syncing = true
@@ -53,16 +64,28 @@ func (c *localConsul) sync() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		c.syncing = false
-		if c.behind = !c.m.reachesConsul() || c.m.still != nil; c.behind {
-			return // when it is back; see look
-		}
-		known := map[string]registration{}
+		said := map[string]registration{}
 		for id, s := range c.services {
-			known[id] = registration{s.name, s.tags, maps.Clone(s.checks)}
+			said[id] = registration{s.name, s.epoch, s.tags, maps.Clone(s.checks)}
 		}
-		c.known = known
-		w.watchdog.lookAtTags(w)
+		switch {
+		case c.m.still != nil, c.m.w.consul.away:
+			c.behind = true // until it is back; see look
+		case !c.m.reachesConsul():
+			c.behind, c.stuck = true, said
+		default:
+			if c.compare {
+				clear(c.superseded)
+			}
+			c.behind, c.compare = false, false
+			c.arrive(said)
+		}
 	})
+}
+
+func (c *localConsul) arrive(said map[string]registration) {
+	c.known = said
+	c.m.w.watchdog.lookAtTags(c.m.w)
 }
 
 // look is what goes on by itself: the servers notice that a machine is away, and that it is back.
@@ -72,10 +95,18 @@ func (c *localConsul) look() {
 	heard := m.reachesConsul() && m.still == nil
 	switch {
 	case heard && c.unheard == 0:
-		if c.behind {
+		if c.stuck != nil && now >= c.arrives {
+			c.arrive(c.stuck)
+			c.stuck = nil
+		}
+		if now >= c.full {
+			c.compare, c.full = c.full != 0, now+time.Minute+upTo(m.roll("full"), time.Minute)
+		}
+		if c.behind || c.compare {
 			c.sync()
 		}
 	case heard:
+		c.arrives = now + upTo(m.roll("retransmission"), now-c.unheard)
 		c.unheard = 0
 		w.later(upTo(m.roll("serf"), time.Second), func() {
 			if c.unheard == 0 && !c.serf {
@@ -95,7 +126,7 @@ func (c *localConsul) look() {
 func (w *world) holders(name, tag string) (ids []string) {
 	for _, m := range w.machines {
 		for id, r := range m.local.known {
-			if r.name == name && m.local.serf && !r.critical() && slices.Contains(r.tags, tag) {
+			if r.name == name && m.local.serf && !m.local.superseded[id] && !r.critical() && slices.Contains(r.tags, tag) {
 				ids = append(ids, id)
 			}
 		}
@@ -129,7 +160,8 @@ func (c *consulClient) Owned(context.Context) (ids []string, err error) {
 // Register implements agent.Consul.
 func (c *consulClient) Register(_ context.Context, s catalog.Service) error {
 	c.locally(func(k *localConsul) {
-		r := &registration{s.Name, s.Tags, map[string]string{}}
+		epoch, _ := strconv.ParseUint(s.Meta["epoch"], 10, 64)
+		r := &registration{s.Name, epoch, s.Tags, map[string]string{}}
 		for _, check := range s.Checks {
 			r.checks[check.ID] = "critical"
 			if old := k.services[s.ID]; old != nil && old.checks[check.ID] != "" {
@@ -180,21 +212,43 @@ func (c *consulClient) Maintenance(context.Context) (found map[string]string, er
 func (c *consulClient) PeerKey(context.Context) ([]byte, error) { return make([]byte, 32), nil }
 
 // ClaimTag implements agent.Consul.
-func (c *consulClient) ClaimTag(ctx context.Context, service, tag, own string, take bool) ([]string, error) {
-	return ask(ctx, c.l, "tag", false, func() (holders []string, err error) {
-		for _, m := range c.l.m.w.machines {
+func (c *consulClient) ClaimTag(ctx context.Context, t catalog.TagClaim) (waitFor []string, older bool, err error) {
+	type found struct {
+		waitFor []string
+		older   bool
+	}
+	f, err := ask(ctx, c.l, "tag", false, func() (f found, err error) {
+		w := c.l.m.w
+		var own *machine
+		holders := w.holders(t.Service, t.Tag)
+		for _, m := range w.machines {
 			for id, r := range m.local.known {
-				switch has := slices.Contains(r.tags, tag); {
-				case m.local.serf || id == own || r.name != service || !has:
-				case !take:
-					holders = append(holders, id)
+				old := r.epoch < t.Epoch
+				counts := slices.Contains(holders, id) || old && slices.Contains(t.Doubted, id)
+				switch superseded := m.local.superseded[id]; {
+				case r.name != t.Service:
+				case superseded && !old && !slices.Contains(r.tags, t.Tag):
+					delete(m.local.superseded, id)
+				case id == t.Own:
+					own = m
+				case superseded:
+					f.older = true
+				case old && (!m.local.serf || t.Overdue && counts):
+					m.local.superseded[id], f.older = true, true
 				default:
-					r.tags = slices.DeleteFunc(slices.Clone(r.tags), func(t string) bool { return t == tag })
-					m.local.known[id] = r
+					f.older = f.older || old
+					if counts {
+						f.waitFor = append(f.waitFor, id)
+					}
 				}
 			}
 		}
-		holders = append(holders, c.l.m.w.holders(service, tag)...)
-		return slices.DeleteFunc(holders, func(id string) bool { return id == own }), nil
+		if own != nil && len(f.waitFor) == 0 {
+			delete(own.local.superseded, t.Own)
+		}
+		slices.Sort(f.waitFor)
+		w.watchdog.lookAtTags(w)
+		return f, nil
 	})
+	return f.waitFor, f.older, err
 }

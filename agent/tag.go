@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"context"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+)
+
+const (
+	// tagRetry is how often a master asks whether the tag is free.
+	tagRetry = 50 * time.Millisecond
+	// olderRetry is how often one that has the tag looks whether an entry of an older epoch came back.
+	olderRetry = 2 * time.Second
+)
+
+// tagClaim is where a master of this agent stands with the tag master.
+type tagClaim struct {
+	epoch uint64
+	free  bool          // no other node passes with it
+	waits string        // why that is not known
+	again time.Duration // when to look
+}
+
+// claimTag looks, for a master that is open, whether any other node still passes with the tag master; and again until none is of
+// an older epoch, which might come back with it.
+func (g *group) claimTag(ctx context.Context) {
+	r := g.view.State.Record
+	if r == nil {
+		return
+	}
+	n := g.nodes[r.Master]
+	if open := n != nil && g.named(n) && n.info.Open && g.leased(n); !open || g.tag.epoch != r.Epoch {
+		g.tag = tagClaim{epoch: r.Epoch}
+		if !open {
+			return
+		}
+	}
+	if g.view.Now < g.tag.again {
+		return
+	}
+	claim := catalog.TagClaim{Service: g.names.node, Tag: tagMaster, Own: g.names.nodeID(n.name), Epoch: r.Epoch,
+		Overdue: g.view.Now >= g.view.Memory.EpochSeen+turnFor}
+	for name, m := range r.Eligible {
+		if m.Deposed != 0 {
+			claim.Doubted = append(claim.Doubted, g.names.nodeID(name))
+		}
+	}
+	g.do(ctx, "tag", func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		others, older, err := g.store.ClaimTag(ctx, claim)
+		why := ""
+		switch {
+		case err != nil:
+			why = err.Error()
+		case len(others) > 0:
+			why = strings.Join(others, ", ") + " may still have the tag"
+		}
+		return func() {
+			t := &g.tag
+			if t.epoch != r.Epoch {
+				return
+			}
+			if why != "" && why != t.waits && !t.free {
+				g.log.Warn("cannot take the tag master yet", "node", n.name, "why", why)
+			}
+			t.free, t.waits = t.free || why == "", why
+			switch {
+			case !t.free: // writes go on meanwhile: it is the name by tag alone that waits
+				t.again = g.now() + tagRetry
+			case why != "" || older:
+				t.again = g.now() + olderRetry
+			default:
+				t.again = math.MaxInt64
+			}
+		}
+	})
+}
