@@ -127,9 +127,16 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	rep, ok := s.Nodes[name]
 	member := r.Eligible[name]
 	at, known := r.place(rep.Position)
-	if r.opening(rep.Position.ReplID) < 0 && s.ofMaster(name) {
-		// Its last opening did not reach the lineage, but nobody else has written since: it is the farthest.
-		at, known = place{r.Epoch, rep.Position.Offset}, true
+	if newest, _ := r.newest(); r.opening(rep.Position.ReplID) < 0 {
+		switch {
+		case s.ofMaster(name):
+			// Its last opening did not reach the lineage, but nobody else has written since: it is the farthest.
+			at, known = place{r.Epoch, rep.Position.Offset}, true
+		case rep.Position.ReplID2 != "" && rep.Position.ReplID2 == newest.ReplID:
+			// It followed by itself what was opened after that and did not reach the lineage: the old master, when that was chosen
+			// again. Where the two part is not known, but all that was promised lies before.
+			at, known = place{newest.Epoch, rep.Position.Offset}, true
+		}
 	}
 	switch {
 	case !ok:

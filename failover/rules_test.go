@@ -37,11 +37,11 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
 			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
 		}, false, "b", "up to offset 255"},
-		{"not what was opened from an earlier epoch", func(s *State) {
+		{"a replica of a master that did not open by the record, and was the one before as well", func(s *State) {
 			s.Record.Epoch = 4
-			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
-			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
-		}, false, "c", "up to offset 250"},
+			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 240})
+			frozen(s, "c", Position{ReplID: "r3", Offset: 250})
+		}, false, "b", "b has epoch 3 up to offset 255"},
 		{"a counted run of an unknown history is a last resort", func(s *State) {
 			frozen(s, "b", Position{ReplID: "x", Offset: 5})
 			delete(s.Nodes, "c")
