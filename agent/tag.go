@@ -12,8 +12,11 @@ import (
 const (
 	// tagRetry is how often a master asks whether the tag is free.
 	tagRetry = 50 * time.Millisecond
-	// olderRetry is how often one that has the tag looks whether an entry of an older epoch came back.
-	olderRetry = 2 * time.Second
+	// overdueAfter is how long after a change of master it waits for the entries of those that were it before: a little longer than
+	// their agents may take.
+	overdueAfter = turnFor + holdFor
+	// olderFirst and olderLast are how often one that has the tag looks whether an entry of an older epoch came back.
+	olderFirst, olderLast = 2 * time.Second, 30 * time.Second
 )
 
 // tagClaim is where a master of this agent stands with the tag master.
@@ -22,6 +25,7 @@ type tagClaim struct {
 	free  bool          // no other node passes with it
 	waits string        // why that is not known
 	again time.Duration // when to look
+	pause time.Duration // between the last looks
 }
 
 // claimTag looks, for a master that is open, whether any other node still passes with the tag master; and again until none is of
@@ -42,11 +46,9 @@ func (g *group) claimTag(ctx context.Context) {
 		return
 	}
 	claim := catalog.TagClaim{Service: g.names.node, Tag: tagMaster, Own: g.names.nodeID(n.name), Epoch: r.Epoch,
-		Overdue: g.view.Now >= g.view.Memory.EpochSeen+turnFor}
+		Before: map[string]uint64{}, Overdue: g.view.Now >= g.view.Memory.EpochSeen+overdueAfter}
 	for name, m := range r.Eligible {
-		if m.Deposed != 0 {
-			claim.Doubted = append(claim.Doubted, g.names.nodeID(name))
-		}
+		claim.Before[g.names.nodeID(name)] = m.MasterOf
 	}
 	g.do(ctx, "tag", func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -72,7 +74,8 @@ func (g *group) claimTag(ctx context.Context) {
 			case !t.free: // writes go on meanwhile: it is the name by tag alone that waits
 				t.again = g.now() + tagRetry
 			case why != "" || older:
-				t.again = g.now() + olderRetry
+				t.pause = min(max(2*t.pause, olderFirst), olderLast)
+				t.again = g.now() + t.pause
 			default:
 				t.again = math.MaxInt64
 			}

@@ -111,9 +111,11 @@ func (c *Catalog) goHome(ctx context.Context) {
 
 // atHome makes a call to the servers at the configured address.
 func (c *Catalog) atHome(call func(*api.Client) error) error {
-	answered := c.pulse.ask()
+	silent, answered := c.pulse.silent(), c.pulse.ask()
 	err := call(c.endpoints.local())
-	answered(err)
+	if answered(err); silent && err == nil {
+		poke(c.registry.wake)
+	}
 	return err
 }
 

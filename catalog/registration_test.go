@@ -234,8 +234,8 @@ func TestClaimTag(t *testing.T) {
 	claims("by another", TagClaim{Own: "redis-e", Epoch: 7}, ab, false, false)
 	claims("by a holder", TagClaim{Own: "redis-a", Epoch: 7}, []string{"redis-b"}, false, false)
 	claims("in the next epoch", TagClaim{Own: "redis-e", Epoch: 8}, ab, true, false)
-	claims("in doubt", TagClaim{Own: "redis-e", Epoch: 8, Doubted: []string{"redis-d"}}, []string{"redis-a", "redis-b", "redis-d"}, true, false)
-	claims("in doubt about one of this epoch", TagClaim{Own: "redis-e", Epoch: 7, Doubted: []string{"redis-d"}}, ab, false, false)
+	claims("in doubt", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 7}}, []string{"redis-a", "redis-b", "redis-d"}, true, false)
+	claims("without doubt, as it was registered since", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 6}}, ab, true, false)
 
 	entry := func(serf, epoch string, tags ...string) {
 		t.Helper()

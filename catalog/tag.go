@@ -18,15 +18,16 @@ type TagClaim struct {
 	// Own is the id of the instance, which is of Epoch.
 	Own   string
 	Epoch uint64
-	// Doubted are the ids of instances that may have got the tag in an older epoch, whatever Consul knows of it.
-	Doubted []string
+	// Before is of each other, by id, the last epoch in which it may have got the tag, whatever Consul knows of it. It must have been
+	// registered since.
+	Before map[string]uint64
 	// Overdue tells that nobody is to be waited for any more who is of an older epoch.
 	Overdue bool
 }
 
 // ClaimTag makes way for an instance that is to take a tag. It names, by id, those for which the claim has to wait: the others that
-// have the tag and are not critical, with which DNS would answer, and those in doubt that are not of this epoch yet. older tells that
-// any is of an older epoch, so that the look has to be repeated.
+// have the tag and are not critical, with which DNS would answer, and those that may have got it since they were registered. older
+// tells that any is of an older epoch, so that the look has to be repeated.
 //
 // One of an older epoch whose machine is away, or that is overdue, gets a critical check in the catalog until it is of this epoch.
 // Its Consul agent may have had an update on the way when it was cut off, with the tag: that arrives any time, even after the
@@ -52,7 +53,7 @@ func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, o
 		old, tagged := err == nil && of < t.Epoch, slices.Contains(e.Service.Tags, t.Tag)
 		status := e.Checks.AggregatedStatus()
 		holds := tagged && (status == api.HealthPassing || status == api.HealthWarning)
-		counts := holds || old && slices.Contains(t.Doubted, e.Service.ID)
+		counts := holds || old && of <= t.Before[e.Service.ID]
 		superseded := slices.ContainsFunc(e.Checks, func(k *api.HealthCheck) bool { return k.CheckID == supersededID(e) })
 		switch {
 		case superseded && !old && !tagged:

@@ -127,15 +127,15 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	rep, ok := s.Nodes[name]
 	member := r.Eligible[name]
 	at, known := r.place(rep.Position)
-	if newest, _ := r.newest(); r.opening(rep.Position.ReplID) < 0 {
+	if r.opening(rep.Position.ReplID) < 0 {
 		switch {
-		case s.ofMaster(name):
+		case name == r.Master && rep.RunID == r.RunID:
 			// Its last opening did not reach the lineage, but nobody else has written since: it is the farthest.
 			at, known = place{r.Epoch, rep.Position.Offset}, true
-		case rep.Position.ReplID2 != "" && rep.Position.ReplID2 == newest.ReplID:
-			// It followed by itself what was opened after that and did not reach the lineage: the old master, when that was chosen
-			// again. Where the two part is not known, but all that was promised lies before.
-			at, known = place{newest.Epoch, rep.Position.Offset}, true
+		case s.followedUnwritten(rep):
+			// Where that opening parts from the newest of the lineage is not known, but all that was promised before lies before.
+			newest, _ := r.newest()
+			at, known = r.place(Position{ReplID: newest.ReplID, Offset: rep.Position.Offset})
 		}
 	}
 	switch {
@@ -166,21 +166,15 @@ func admit(s State, name string, uncounted bool) (place, string) {
 	return at, ""
 }
 
-// ofMaster tells whether a node's data are of an opening of the master that may be missing in the lineage: the node is
-// the master of the record in its run, or it followed when the master was opened again in its epoch. Only the master is
-// opened in its epoch, and not a third time before the second is in the lineage; so what parts from the epoch's recorded
-// opening is the one that is missing.
-func (s State) ofMaster(name string) bool {
-	r, rep, master := s.Record, s.Nodes[name], s.Nodes[s.Record.Master]
-	same := master.RunID == r.RunID
-	if name == r.Master {
-		return same
-	}
-	newest, open := r.Open()
-	if !open {
-		return false
-	}
-	return rep.Position.ReplID2 == newest.ReplID || same && rep.Position.ReplID != "" && rep.Position.ReplID == master.Position.ReplID
+// followedUnwritten tells whether a replica followed an opening that is missing in the lineage and goes on from the newest there:
+// by its second replication id, or as the master of the record is in it. Only the master is opened in its epoch, and not a third
+// time before the second is in the lineage. In an epoch that has none there, it is the first, of a master that was the one before as
+// well: a replica that nobody froze follows that by itself.
+func (s State) followedUnwritten(rep Report) bool {
+	newest, _ := s.Record.newest()
+	master := s.Nodes[s.Record.Master]
+	p, same := rep.Position, master.RunID == s.Record.RunID
+	return p.ReplID2 != "" && p.ReplID2 == newest.ReplID || same && p.ReplID != "" && p.ReplID == master.Position.ReplID
 }
 
 // onlyHistory tells whether every member but this one reported for this attempt that it holds no key, or the same

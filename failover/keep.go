@@ -128,7 +128,7 @@ func (v *View) countRuns(d *Decision, next *Record, master *Local) (why []string
 			d.wake(sure)
 			continue
 		}
-		next.Eligible[name] = Member{RunID: rep.RunID}
+		next.Eligible[name] = Member{RunID: rep.RunID, MasterOf: m.MasterOf}
 		why = append(why, name+" has caught up")
 	}
 	return why

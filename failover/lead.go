@@ -425,7 +425,7 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	if choice.Node != r.Master {
 		delete(next.Eligible, choice.Node)
 		if Kept(OldMasterStays) {
-			next.Eligible[r.Master] = Member{RunID: r.RunID, Deposed: next.Epoch}
+			next.Eligible[r.Master] = Member{RunID: r.RunID, Deposed: next.Epoch, MasterOf: r.Epoch}
 		}
 	}
 	lost := int64(-1)

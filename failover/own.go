@@ -240,7 +240,7 @@ func (v *View) follow(d *Decision, n *Local) {
 	_, open := r.Open()
 	member, isMember := r.Eligible[n.Name]
 	attached := (n.State == StateFollowing || n.State == StateSyncing) && n.Master == r.Address
-	if !open && r.Epoch > 1 {
+	if newest, _ := r.newest(); !open && newest.Epoch > 0 {
 		// It was not frozen for the attempt that chose the same master again, which may come back with less than this has.
 		attached = false
 	}

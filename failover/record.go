@@ -66,6 +66,8 @@ type Member struct {
 	// Deposed is the epoch since whose beginning the node may hold writes that the master does not have: as the master
 	// until then, or as a replica that had received more than the chosen one. 0 once it has followed.
 	Deposed uint64 `json:"deposed,omitempty"`
+	// MasterOf is the last epoch in which the node may have been master, 0 if it has not been since it was made a member.
+	MasterOf uint64 `json:"master_of,omitempty"`
 }
 
 // Opening is the start of one replication id: the server of Epoch's master was opened at Offset and has

@@ -61,8 +61,8 @@ func (v *View) restored(target string) (*Record, string) {
 	r.Epoch, r.Since, r.FenceAfter = v.seen()+1, v.Wall, v.settings().FenceAfter
 	for _, rep := range nodes {
 		if rep.Node != target {
-			// Whatever it has that the new master lacks is saved before it follows.
-			r.Eligible[rep.Node] = Member{Deposed: r.Epoch}
+			// Whatever it has that the new master lacks is saved before it follows. Which of them was master is not known.
+			r.Eligible[rep.Node] = Member{Deposed: r.Epoch, MasterOf: r.Epoch - 1}
 		}
 	}
 	return r, ""

@@ -42,6 +42,11 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 240})
 			frozen(s, "c", Position{ReplID: "r3", Offset: 250})
 		}, false, "b", "b has epoch 3 up to offset 255"},
+		{"but not one that had not come to the newest opening yet", func(s *State) {
+			s.Record.Epoch = 4
+			frozen(s, "b", Position{ReplID: "x", Offset: 150, ReplID2: "r3", Offset2: 150})
+			frozen(s, "c", Position{ReplID: "r2", Offset: 160})
+		}, false, "c", "b reaches 150 of epoch 2"},
 		{"a counted run of an unknown history is a last resort", func(s *State) {
 			frozen(s, "b", Position{ReplID: "x", Offset: 5})
 			delete(s.Nodes, "c")

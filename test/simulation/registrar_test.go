@@ -224,7 +224,7 @@ func (c *consulClient) ClaimTag(ctx context.Context, t catalog.TagClaim) (waitFo
 		for _, m := range w.machines {
 			for id, r := range m.local.known {
 				old := r.epoch < t.Epoch
-				counts := slices.Contains(holders, id) || old && slices.Contains(t.Doubted, id)
+				counts := slices.Contains(holders, id) || old && r.epoch <= t.Before[id]
 				switch superseded := m.local.superseded[id]; {
 				case r.name != t.Service:
 				case superseded && !old && !slices.Contains(r.tags, t.Tag):
