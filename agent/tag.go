@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 )
 
@@ -54,12 +56,12 @@ func (g *group) claimTag(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 		defer cancel()
 		others, older, err := g.store.ClaimTag(ctx, claim)
-		why := ""
+		why, level := "", hclog.Warn
 		switch {
 		case err != nil:
 			why = err.Error()
 		case len(others) > 0:
-			why = strings.Join(others, ", ") + " may still have the tag"
+			why, level = strings.Join(others, ", ")+" may still have the tag", hclog.Info
 		}
 		return func() {
 			t := &g.tag
@@ -67,7 +69,7 @@ func (g *group) claimTag(ctx context.Context) {
 				return
 			}
 			if why != "" && why != t.waits && !t.free {
-				g.log.Warn("cannot take the tag master yet", "node", n.name, "why", why)
+				g.log.Log(level, "cannot take the tag master yet", "node", n.name, "why", why)
 			}
 			t.free, t.waits = t.free || why == "", why
 			switch {

@@ -93,7 +93,7 @@ func supersededID(e *api.ServiceEntry) string { return e.Service.ID + ":supersed
 
 // supersede sets or deletes the check of an entry of an older epoch, unless the entry has changed meanwhile.
 func (c *Catalog) supersede(verb api.CheckOp, e *api.ServiceEntry, epoch uint64) api.TxnOps {
-	c.log.Info("an entry of an older epoch must not count", "service", e.Service.ID, "machine", e.Node.Node, "its_check", string(verb))
+	c.log.Info("an entry is or was of an older epoch", "service", e.Service.ID, "machine", e.Node.Node, "check_superseded", string(verb))
 	return api.TxnOps{
 		{Service: &api.ServiceTxnOp{Verb: api.ServiceCAS, Node: e.Node.Node, Service: *e.Service}},
 		{Check: &api.CheckTxnOp{Verb: verb, Check: api.HealthCheck{
