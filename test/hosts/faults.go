@@ -70,18 +70,23 @@ func (h *Hosts) StartConsul(hosts ...int) error {
 	return errors.Join(errs...)
 }
 
-// send gives host i's Redis a command without waiting for a reply, on its own host, so that no cut is in the way.
+// send gives host i's Redis a command without waiting for a reply.
 func (h *Hosts) send(i int, args ...any) error {
-	r := h.Redis(i)
-	c := goredis.NewClient(&goredis.Options{Addr: r.Addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1,
-		DialTimeout: time.Second, ReadTimeout: 200 * time.Millisecond, WriteTimeout: time.Second, DialerRetries: 1})
-	defer c.Close()
 	var timeout interface{ Timeout() bool }
-	err := c.Do(context.Background(), args...).Err()
+	err := h.ask(i, 200*time.Millisecond, args...)
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return nil
 	}
 	return err
+}
+
+// ask gives host i's Redis a command, on its own host, so that no cut is in the way.
+func (h *Hosts) ask(i int, patience time.Duration, args ...any) error {
+	r := h.Redis(i)
+	c := goredis.NewClient(&goredis.Options{Addr: r.Addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+		DialTimeout: time.Second, ReadTimeout: patience, WriteTimeout: time.Second, DialerRetries: 1})
+	defer c.Close()
+	return c.Do(context.Background(), args...).Err()
 }
 
 // Hang makes host i's Redis answer nothing for d, without using the processor.
@@ -99,10 +104,11 @@ func (h *Hosts) StuckScript(i int, writes bool) error {
 	return h.send(i, "EVAL", script, 0)
 }
 
-// EndScript ends a script that has written nothing. It is no error if there is none, or if it cannot be ended.
+// EndScript ends a script that has written nothing. It is no error if there is none, or if it cannot be ended. Redis answers when
+// the script has run for busy-reply-threshold, which is 5 s.
 func (h *Hosts) EndScript(i int) error {
 	var answer goredis.Error
-	err := h.send(i, "SCRIPT", "KILL")
+	err := h.ask(i, 10*time.Second, "SCRIPT", "KILL")
 	if errors.As(err, &answer) {
 		return nil
 	}
