@@ -162,11 +162,14 @@ func (c *consulClient) ReadRecords(ctx context.Context, groups []string) (map[st
 
 // leased notes from when the machine's server has a lease, if it has one by a record that its agent has read. A master
 // that hands over in a planned change has as long again from when its agent learns of that: nobody else is opened before
-// it says that it is frozen.
+// it says that it is frozen. It notes besides which epoch the agent knows.
 func (c *consulClient) leased(r *failover.Record, index uint64, sent time.Duration) {
 	m := c.l.m
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
+	if r != nil && r.Epoch > c.l.epoch {
+		c.l.epoch, c.l.read = r.Epoch, m.w.now()
+	}
 	s := m.server
 	switch {
 	case s == nil || r == nil || r.Master != s.name || r.RunID != s.run:

@@ -167,8 +167,9 @@ func (d *watchdog) closes(s *server) {
 
 // resyncs judges a full resync that is about to replace what a replica has.
 func (d *watchdog) resyncs(s, master *server) {
-	// What Redis resyncs by itself with an old master that came back, while no driver tells it otherwise, is nobody's deed.
-	if r := s.w.consul.state.Record; judged.rescue && r != nil && r.Master == master.name {
+	// What Redis resyncs by itself with an old master that came back, while no agent knows to tell it otherwise, is nobody's deed.
+	r, l := s.w.consul.state.Record, s.m.life
+	if judged.rescue && r != nil && r.Master == master.name && l != nil && l.epoch == r.Epoch && s.w.now() > l.read+agentGrace {
 		d.lookForDiscarded(s)
 	}
 	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 {

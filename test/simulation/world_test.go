@@ -96,6 +96,8 @@ type life struct {
 	still   chan struct{} // closed when the agent goes on; nil while it is not paused
 	resumed time.Duration
 	cfg     config.Config // its own: what is told to one life is not told to the next
+	epoch   uint64        // the highest whose record the agent has read, at read
+	read    time.Duration
 	client  *consulClient
 	driver  *driver
 	handler peers.Handler
