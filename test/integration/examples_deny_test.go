@@ -46,7 +46,7 @@ func TestExampleInstallationWhereAllElseIsForbidden(t *testing.T) {
 	exampleAppWrites(t, s, state.Record.Master, "first")
 	exampleViews(t, s)
 
-	old := master(s, state)
+	old, before := master(s, state), state.Record.RunID
 	must(t, old.Kill())
 	state = exampleConfirmed(t, s, state.Record.Epoch+1)
 	if state.Record.Master == old.Node {
@@ -54,6 +54,16 @@ func TestExampleInstallationWhereAllElseIsForbidden(t *testing.T) {
 	}
 	exampleAppWrites(t, s, state.Record.Master, "second")
 	must(t, old.Start())
+	eventually(t, "the new run of "+old.Node+" is counted", func(ctx context.Context) error {
+		now, err := s.State(ctx)
+		if err != nil {
+			return err
+		}
+		if run := now.Record.Eligible[old.Node].RunID; run == "" || run == before {
+			return fmt.Errorf("%q is, and %q was before", run, before)
+		}
+		return nil
+	})
 	exampleReplicas(t, s, 2)
 	state = counted(t, s)
 
