@@ -31,11 +31,12 @@ func meet[T any](ctx context.Context, l *life, to string, serve func(context.Con
 	w.mu.Lock()
 	m := w.machine(to)
 	out, in := w.weather.peers.draw(l.m.roll("to "+to)), w.weather.peers.draw(l.m.roll("from "+to))
+	dead := l.crashed
 	w.mu.Unlock()
 	time.AfterFunc(out, func() {
 		w.mu.Lock()
 		other := m.life
-		arrives := m.hears(l.m) && other != nil && other.handler != nil
+		arrives := !dead && m.hears(l.m) && other != nil && other.handler != nil
 		w.mu.Unlock()
 		if !arrives {
 			return
