@@ -55,7 +55,7 @@ func (g *group) entry(r *failover.Record) catalog.MasterEntry {
 	e := catalog.MasterEntry{
 		Service: g.names.master, Node: g.names.externalNode(), Address: host, Port: port,
 		Meta: map[string]string{
-			"group": g.name, "node": r.Master, "run_id": r.RunID, "epoch": strconv.FormatUint(r.Epoch, 10),
+			"group": g.name, "node": r.Master, "run_id": r.RunID, catalog.MetaEpoch: strconv.FormatUint(r.Epoch, 10),
 		},
 		Status: "passing", Output: fmt.Sprintf("%s at %s is master since epoch %d", r.Master, r.Address, r.Epoch),
 	}
@@ -77,7 +77,7 @@ func (g *group) services(n *node) []catalog.Service {
 	maps.Copy(meta, map[string]string{"group": g.name, "node": n.name, "driver": n.driver,
 		"run_id": n.info.RunID, "version": n.info.Version, "on_stuck": n.onStuck()})
 	if r := g.view.State.Record; r != nil {
-		meta["epoch"] = strconv.FormatUint(r.Epoch, 10)
+		meta[catalog.MetaEpoch] = strconv.FormatUint(r.Epoch, 10)
 	}
 	tags := slices.Concat(g.names.tags, n.service.tags)
 	if role != "" {

@@ -41,10 +41,10 @@ type self struct {
 	spec    AgentSpec     // set before started is closed
 	suspect chan struct{} // the session may be gone
 
-	mu             sync.Mutex
-	session        string
-	status, output string
-	told           spoken // with the last heartbeat
+	mu      sync.Mutex
+	session string
+	say     spoken
+	told    spoken // with the last heartbeat
 }
 
 // spoken is what a check was made to say.
@@ -53,7 +53,7 @@ type spoken struct{ status, output string }
 func newSelf() *self {
 	return &self{
 		started: make(chan struct{}), suspect: make(chan struct{}, 1),
-		status: api.HealthPassing, output: "running",
+		say: spoken{api.HealthPassing, "running"},
 	}
 }
 
@@ -114,7 +114,7 @@ func (c *Catalog) SetAgentCheck(status, output string) {
 	s := c.self
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status, s.output = status, output
+	s.say = spoken{status, output}
 }
 
 // keepAlive sends the heartbeats.
@@ -171,8 +171,8 @@ func (c *Catalog) heartbeat(ctx context.Context) error {
 	s := c.self
 	silent := c.pulse.silent()
 	s.mu.Lock()
-	if say := (spoken{s.status, s.output}); !silent || s.told.status == "" {
-		s.told = say
+	if !silent || s.told.status == "" {
+		s.told = s.say
 	}
 	told := s.told
 	s.mu.Unlock()

@@ -98,7 +98,7 @@ func (c *Catalog) goHome(ctx context.Context) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, homePoll)
-		err := c.atHome(func(client *api.Client) error {
+		err := c.at(ctx, 0, func(ctx context.Context, client *api.Client) error {
 			_, _, err := client.KV().Get(c.prefix, queryOptions(ctx, true))
 			return err
 		})
@@ -109,10 +109,13 @@ func (c *Catalog) goHome(ctx context.Context) {
 	}
 }
 
-// atHome makes a call to the servers at the configured address.
-func (c *Catalog) atHome(call func(*api.Client) error) error {
+// at makes a call to the servers at one of the addresses. Of the configured one it feels the pulse.
+func (c *Catalog) at(ctx context.Context, i int, call func(context.Context, *api.Client) error) error {
+	if i != 0 {
+		return call(ctx, c.endpoints.clients[i])
+	}
 	silent, answered := c.pulse.silent(), c.pulse.ask()
-	err := call(c.endpoints.local())
+	err := call(ctx, c.endpoints.local())
 	if answered(err); silent && err == nil {
 		poke(c.registry.wake)
 	}
@@ -163,13 +166,7 @@ func (c *Catalog) inOrder(ctx context.Context, what string, blame bool, call fun
 	var err error
 	for tried := range n {
 		i := (first + tried) % n
-		err = attempt(ctx, n-tried, func(ctx context.Context) error {
-			if i != 0 {
-				return call(ctx, c.endpoints.clients[i])
-			}
-			return c.atHome(func(client *api.Client) error { return call(ctx, client) })
-		})
-		if err == nil {
+		if err = attempt(ctx, n-tried, func(ctx context.Context) error { return c.at(ctx, i, call) }); err == nil {
 			c.endpoints.answered(i)
 			return nil
 		}

@@ -6,20 +6,12 @@ import (
 	"testing"
 
 	"github.com/hashicorp/consul/api"
-
-	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog/catalogtest"
 )
 
 // While the servers of Consul are silent, the Consul agent of this machine is told nothing that would have it wait for them: what is
 // registered there can be changed. It is told when they are back.
 func TestSilentServersHoldNothingUp(t *testing.T) {
-	cluster := catalogtest.StartConsul(t, 1, catalogtest.WithClients(1))
-	server, client := cluster.Servers[0], cluster.Clients[0]
-	c, _ := running(t, client, "a")
-	if err := c.Register(t.Context(), redis("a", "master")); err != nil {
-		t.Fatal(err)
-	}
-	pass(t, c, redis("a"))
+	server, client, c := onClient(t, "master")
 	eventually(t, func() error { return statusIs(server, "redis", "redis-a", api.HealthPassing) })
 
 	server.Stop()

@@ -25,6 +25,19 @@ func pass(t *testing.T, c *Catalog, s Service) {
 	}
 }
 
+// onClient is a node that passes with a tag, registered with a Consul agent that is no server.
+func onClient(t *testing.T, tag string) (server, client *catalogtest.Server, c *Catalog) {
+	t.Helper()
+	cluster := catalogtest.StartConsul(t, 1, catalogtest.WithClients(1))
+	server, client = cluster.Servers[0], cluster.Clients[0]
+	c, _ = running(t, client, "a")
+	if err := c.Register(t.Context(), redis("a", tag)); err != nil {
+		t.Fatal(err)
+	}
+	pass(t, c, redis("a"))
+	return server, client, c
+}
+
 // A node is critical until its checks are set, and then what they say, at once.
 func TestRegister(t *testing.T) {
 	s := catalogtest.StartConsul(t, 1).Servers[0]
@@ -115,13 +128,7 @@ func TestRetagKeepsHealth(t *testing.T) {
 
 // What the Consul agent has lost or changed is registered again, with the status that the checks had.
 func TestRegistrationAfterRestart(t *testing.T) {
-	cluster := catalogtest.StartConsul(t, 1, catalogtest.WithClients(1))
-	server, client := cluster.Servers[0], cluster.Clients[0]
-	c, _ := running(t, client, "a")
-	if err := c.Register(t.Context(), redis("a", "replica")); err != nil {
-		t.Fatal(err)
-	}
-	pass(t, c, redis("a"))
+	server, client, _ := onClient(t, "replica")
 	healthy := func() {
 		t.Helper()
 		eventually(t, func() error { return names(server, "replica.redis", "10.1.0.1") })

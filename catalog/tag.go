@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// metaEpoch is the epoch that an instance was registered in.
-const metaEpoch = "epoch"
+// MetaEpoch is the key of the metadata that says in which epoch an instance was registered.
+const MetaEpoch = "epoch"
 
 // TagClaim is the wish of an instance of a service to be the only one with a tag.
 type TagClaim struct {
@@ -49,7 +49,7 @@ func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, o
 	}
 	var ops, own api.TxnOps
 	for _, e := range entries {
-		of, err := strconv.ParseUint(e.Service.Meta[metaEpoch], 10, 64)
+		of, err := strconv.ParseUint(e.Service.Meta[MetaEpoch], 10, 64)
 		old, tagged := err == nil && of < t.Epoch, slices.Contains(e.Service.Tags, t.Tag)
 		status := e.Checks.AggregatedStatus()
 		holds := tagged && (status == api.HealthPassing || status == api.HealthWarning)

@@ -42,6 +42,11 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 240})
 			frozen(s, "c", Position{ReplID: "r3", Offset: 250})
 		}, false, "b", "b has epoch 3 up to offset 255"},
+		{"of two such replicas the farther", func(s *State) {
+			s.Record.Epoch = 4
+			frozen(s, "b", Position{ReplID: "x", Offset: 255, ReplID2: "r3", Offset2: 249})
+			frozen(s, "c", Position{ReplID: "x", Offset: 254, ReplID2: "r3", Offset2: 250})
+		}, false, "b", "b has epoch 3 up to offset 255"},
 		{"but not one that had not come to the newest opening yet", func(s *State) {
 			s.Record.Epoch = 4
 			frozen(s, "b", Position{ReplID: "x", Offset: 150, ReplID2: "r3", Offset2: 150})

@@ -160,7 +160,7 @@ func (c *consulClient) Owned(context.Context) (ids []string, err error) {
 // Register implements agent.Consul.
 func (c *consulClient) Register(_ context.Context, s catalog.Service) error {
 	c.locally(func(k *localConsul) {
-		epoch, _ := strconv.ParseUint(s.Meta["epoch"], 10, 64)
+		epoch, _ := strconv.ParseUint(s.Meta[catalog.MetaEpoch], 10, 64)
 		r := &registration{s.Name, epoch, s.Tags, map[string]string{}}
 		for _, check := range s.Checks {
 			r.checks[check.ID] = "critical"
