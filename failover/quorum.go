@@ -134,7 +134,8 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 			return true, fmt.Sprintf("%s is frozen at %d", r.Master, rep.Position.Offset), 0
 		case rep.State == StateFrozen:
 			return true, fmt.Sprintf("%s was restarted, which starts it frozen", r.Master), 0
-		case rep.State == StateDead:
+		case rep.State == StateDead && rep.RunID == r.RunID:
+			// Of another run it says nothing: its agent may not know yet that the server was started again.
 			return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 		}
 	}

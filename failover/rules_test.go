@@ -107,6 +107,34 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 	}
 }
 
+// What is said of the old master fences it when it is said of the run that the record names, for the attempt in progress. A
+// server that starts frozen in another run has closed the one before; that another run has ended says nothing of it.
+func TestFencing(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		report Report
+		fenced bool
+	}{
+		{"frozen", Report{RunID: "run-a", State: StateFrozen, Attempt: 9}, true},
+		{"frozen in another run", Report{RunID: "run-z", State: StateFrozen, Attempt: 9}, true},
+		{"dead", Report{RunID: "run-a", State: StateDead, Attempt: 9}, true},
+		{"another run is dead", Report{RunID: "run-z", State: StateDead, Attempt: 9}, false},
+		{"dead, for another attempt", Report{RunID: "run-a", State: StateDead, Attempt: 8}, false},
+		{"open", Report{RunID: "run-a", State: StateOpen, Attempt: 9}, false},
+		{"nothing known", Report{}, false},
+	} {
+		s := electing(func(s *State) { s.Nodes["a"] = c.report })
+		v := &View{Now: time.Hour, Memory: Memory{Seen: time.Hour}, State: s}
+		if fenced, how, _ := v.fencing(); fenced != c.fenced {
+			t.Errorf("%s: fenced is %v (%s), want %v", c.name, fenced, how, c.fenced)
+		}
+		v.Now += fenceWait(v.State.Record.lease(v.settings()))
+		if fenced, how, _ := v.fencing(); !fenced {
+			t.Errorf("%s: not fenced when the lease has ended (%s)", c.name, how)
+		}
+	}
+}
+
 // A server that may be open without a lease is ended when it does not confirm that it is frozen, however its agent came
 // to know of it.
 func TestKillWithoutLease(t *testing.T) {
