@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
 
@@ -25,8 +26,7 @@ const (
 	agentLockVariable = "CONSUL_REDIS_SENTINEL_AGENT_LOCK"
 )
 
-// agentPoll is how often a driver looks whether its agent still runs: a poll needs nothing from the platform, and
-// costs two system calls.
+// agentPoll is how often a driver looks whether an agent runs where nothing tells it.
 const agentPoll = 100 * time.Millisecond
 
 // Serve is the whole main of a driver: it serves d to the agent that started this process and returns when the
@@ -81,15 +81,22 @@ func NewLogger(name string) hclog.Logger {
 func awaitEndOfAgent() {
 	parent := os.Getppid()
 	agent, _ := strconv.Atoi(os.Getenv(agentPIDVariable))
-	for {
-		// The parent may be a shell around this process; the agent is looked at as well.
-		if os.Getppid() != parent {
+	var ends []unix.PollFd
+	forever := -1
+	// The parent may be a shell around this process; the agent is looked at as well.
+	for _, pid := range []int{parent, agent} {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			forever = int(agentPoll.Milliseconds())
+			continue
+		}
+		defer unix.Close(fd)
+		ends = append(ends, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	for os.Getppid() == parent && (agent <= 0 || !errors.Is(syscall.Kill(agent, 0), syscall.ESRCH)) {
+		if n, _ := unix.Poll(ends, forever); n > 0 {
 			return
 		}
-		if agent > 0 && errors.Is(syscall.Kill(agent, 0), syscall.ESRCH) {
-			return
-		}
-		time.Sleep(agentPoll)
 	}
 }
 
