@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -15,9 +16,11 @@ const (
 // watchMaintenance takes over what operators say in Consul: a node in maintenance does not become master, and does not
 // stay it when another can take over.
 func (a *agent) watchMaintenance(ctx context.Context) {
+	var known map[string]string
 	for ctx.Err() == nil {
-		if found, err := a.parts.Consul.Maintenance(ctx); err == nil {
+		if found, err := a.parts.Consul.Maintenance(ctx); err == nil && !maps.Equal(found, known) {
 			a.maintain(ctx, found)
+			known = found
 		}
 		sleep(ctx, maintenanceEvery)
 	}
