@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -100,4 +101,32 @@ func FuzzState(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkDecode reads the state of a group of three in which nothing happens, as every answer to a watch brings it.
+func BenchmarkDecode(b *testing.B) {
+	r := record(3, "a")
+	settings := failover.DefaultSettings()
+	pairs := api.KVPairs{pair("record", string(r.Encode()), ""), pair("settings", encoded(b, settings), "")}
+	for _, name := range []string{"a", "b", "c"} {
+		r.Eligible[name] = failover.Member{RunID: "run-" + name}
+		pairs = append(pairs,
+			pair("nodes/"+name, encoded(b, failover.Report{Node: name, Agent: name, Address: name, RunID: "run-" + name, State: failover.StateFollowing,
+				Master: "a", Position: failover.Position{ReplID: "r", Offset: 250}}), ""),
+			pair("agents/"+name, encoded(b, failover.AgentInfo{Agent: name, Nodes: []string{name}}), ""))
+	}
+	for b.Loop() {
+		if s, broken := decode(root, pairs); len(broken) > 0 || len(s.Nodes) != 3 {
+			b.Fatalf("state is %+v, broken %v", s, broken)
+		}
+	}
+}
+
+func encoded(b *testing.B, v any) string {
+	b.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return string(text)
 }

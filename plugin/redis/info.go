@@ -13,7 +13,7 @@ import (
 type fields map[string]string
 
 func parseFields(text string) fields {
-	f := fields{}
+	f := make(fields, strings.Count(text, "\n"))
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok && !strings.HasPrefix(name, "#") {
 			f[name] = value
@@ -59,11 +59,11 @@ func (f fields) position() plugin.Position {
 func (f fields) keys() int64 {
 	var total int64
 	for name, value := range f {
-		number, ok := strings.CutPrefix(name, "db")
-		if _, err := strconv.Atoi(number); !ok || err != nil {
-			continue
+		if number, ok := strings.CutPrefix(name, "db"); ok {
+			if _, err := strconv.Atoi(number); err == nil {
+				total += parseList(value).int("keys")
+			}
 		}
-		total += parseList(value).int("keys")
 	}
 	return total
 }
