@@ -348,6 +348,9 @@ func (p process) Kill(ctx context.Context) error {
 	}
 	if !p.ended() {
 		p.s.note("is killed by its agent")
+		if p.s.open {
+			w.watchdog.closes(p.s)
+		}
 		p.s.kill(one(p.s.m.roll("kill"), keepsSaved, keepsNoStory))
 	}
 	return nil

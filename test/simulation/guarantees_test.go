@@ -155,7 +155,7 @@ func (d *watchdog) saves(s *server) {
 	}
 }
 
-// closes judges the freeze of an open server.
+// closes judges the freeze of an open server, or its end by its agent.
 func (d *watchdog) closes(s *server) {
 	if r := s.w.consul.state.Record; r != nil && s.w.now()-s.m.leased > time.Duration(r.FenceAfter)/2 {
 		s.w.only = "" // Consul did not answer in time either
