@@ -33,8 +33,10 @@ type publisher struct {
 const (
 	// showEvery is how often checks are formed anew whose figures alone may have changed.
 	showEvery = time.Second
-	// figuresEvery is how often a check says so when nothing else has: each time costs Consul a write.
+	// figuresEvery is how often a check says so when nothing else has: each time costs Consul a write. Nodes beyond
+	// figuresNodes make it seldomer, so that an agent of a hundred writes no more than one of ten.
 	figuresEvery = time.Minute
+	figuresNodes = 10
 )
 
 // face is what of a node is told as soon as it changes.
@@ -224,8 +226,15 @@ type spoken struct {
 }
 
 // is tells whether a result is the same but for its figures, which were told not long ago.
-func (s spoken) is(r checks.Result) bool {
-	return s.Status == r.Status && (s.Output == r.Output || time.Since(s.at) < figuresEvery && checks.SameWords(s.Output, r.Output))
+func (s spoken) is(r checks.Result, every time.Duration) bool {
+	return s.Status == r.Status && (s.Output == r.Output || time.Since(s.at) < every && checks.SameWords(s.Output, r.Output))
+}
+
+// figuresEvery is how often figures alone are told.
+func (p *publisher) figuresEvery() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return figuresEvery * time.Duration(max(figuresNodes, len(p.nodes))) / figuresNodes
 }
 
 func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service, said map[string]spoken, want []catalog.Service, results map[string]checks.Result) error {
@@ -254,9 +263,10 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 			delete(said, c.ID)
 		}
 	}
+	every := p.figuresEvery()
 	for _, s := range want {
 		for _, c := range s.Checks {
-			if r, ok := results[c.ID]; ok && !said[c.ID].is(r) {
+			if r, ok := results[c.ID]; ok && !said[c.ID].is(r, every) {
 				p.catalog.SetCheck(ctx, c.ID, string(r.Status), r.Output)
 				said[c.ID] = spoken{r, time.Now()}
 			}

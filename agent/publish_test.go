@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,7 +11,8 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/checks"
 )
 
-// Consul is told of another status or of other words at once, of figures alone once a minute.
+// Consul is told of another status or of other words at once, of figures alone once a minute, and seldomer by an agent
+// of many nodes.
 func TestFiguresAreToldSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &board{says: map[string]string{}}
@@ -28,7 +30,14 @@ func TestFiguresAreToldSeldom(t *testing.T) {
 			{time.Second, checks.Warning, "9 MiB used", "warning 9 MiB used"},
 			{time.Second, checks.Warning, "9 MiB used; fragmentation 1.6", "warning 9 MiB used; fragmentation 1.6"},
 			{figuresEvery, checks.Warning, "8 MiB used; fragmentation 1.6", "warning 8 MiB used; fragmentation 1.6"},
+			{4 * figuresEvery, checks.Warning, "7 MiB used; fragmentation 1.6", "warning 8 MiB used; fragmentation 1.6"},
+			{figuresEvery, checks.Warning, "7 MiB used; fragmentation 1.6", "warning 7 MiB used; fragmentation 1.6"},
 		} {
+			if step.after == 4*figuresEvery {
+				for i := range 5 * figuresNodes {
+					p.nodes[strconv.Itoa(i)] = &published{}
+				}
+			}
 			time.Sleep(step.after)
 			results := map[string]checks.Result{"memory": {Status: step.status, Output: step.says}}
 			if err := p.bring(t.Context(), there, said, service, results); err != nil {
@@ -39,13 +48,13 @@ func TestFiguresAreToldSeldom(t *testing.T) {
 			}
 		}
 		// A service that comes again has checks that have said nothing yet.
-		results := map[string]checks.Result{"memory": {Status: checks.Warning, Output: "8 MiB used; fragmentation 1.6"}}
+		results := map[string]checks.Result{"memory": {Status: checks.Warning, Output: "7 MiB used; fragmentation 1.6"}}
 		for _, want := range [][]catalog.Service{nil, service} {
 			if err := p.bring(t.Context(), there, said, want, results); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := c.says["memory"]; got != "warning 8 MiB used; fragmentation 1.6" {
+		if got := c.says["memory"]; got != "warning 7 MiB used; fragmentation 1.6" {
 			t.Errorf("registered again, Consul was told %q", got)
 		}
 	})

@@ -21,7 +21,7 @@ func (c *CLI) statusCommand() *cobra.Command {
 vote, the lock, what was saved at the last change of master, what is wrong in words, and what the agents wait for and why.
 What is shown is read from Consul; the Redis servers are not asked. Outputs of checks, and what the agents wait for, are as
 old as check_update_interval of their Consul agents lets them become, until a check changes its status; figures in them are up
-to a minute older.
+to a minute older, and more where an agent has more than ten nodes.
 
 The exit code is 0 whenever the state could be read, whatever it is; scripts find what is wrong under "wrong" in -json.`,
 		Args: atMostOne("GROUP"),
