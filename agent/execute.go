@@ -50,6 +50,7 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
 			at, err := n.drv.Open(ctx, a.Node, a.RunID)
 			return func() {
+				n.opened = g.now()
 				if n.info.RunID == a.RunID && !n.info.Open {
 					n.info.Open, n.info.Frozen, n.info.Position, n.info.MasterAddress, n.learned = true, false, at, "", g.now()
 				}
@@ -59,6 +60,9 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
 			err := n.drv.Follow(ctx, a.Node, a.RunID, plugin.Position(a.At), a.Master)
 			return func() {
+				if n.info.RunID != a.RunID {
+					return // the server was restarted meanwhile
+				}
 				n.info.Open, n.info.Frozen, n.info.LinkUp, n.info.MasterAddress, n.learned = false, false, false, a.Master, g.now()
 				n.maybeOpen = false
 			}, err
@@ -106,10 +110,11 @@ func (g *group) order(ctx context.Context, key, name string, limit time.Duration
 
 // freeze closes a server; tell tells the other agents, where that one could not keep its lease.
 func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze, tell func(*node)) (func(), error) {
+	begun := g.now()
 	f, err := n.drv.Freeze(ctx, n.name)
 	return func() {
-		if g.running["role "+n.name] {
-			return // an order sent before it may still arrive: freeze once more
+		if g.running["role "+n.name] || begun < n.opened {
+			return // an order sent before it may still arrive, or has: freeze once more
 		}
 		if f.RunID != n.info.RunID {
 			return // the server was restarted meanwhile; its new run is looked at by itself

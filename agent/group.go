@@ -218,7 +218,8 @@ func (g *group) masterView() checks.MasterView {
 	o := g.masterSeen()
 	rep := v.State.Nodes[r.Master]
 	reportedFor := v.Now - g.reportedAt
-	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt {
+	reopened := rep.State == failover.StateOpen && rep.Position.ReplID != g.told.ReplID // the report is the newer, however late the word came
+	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt && !reopened {
 		rep.RunID, rep.State, rep.Epoch, reportedFor = t.RunID, failover.StateFrozen, t.Epoch, v.Now-g.toldAt
 	}
 	_, open := r.Open()
@@ -344,12 +345,15 @@ func (g *group) nodeNames() []string {
 }
 
 // connectNodes tells the driver about the agent's own nodes, and again when the shared settings change what it is to
-// look for. A driver that is not there yet learns of them when it is.
+// look for, or to do after the agent's end. A driver that is not there yet learns of them when it is.
 func (g *group) connectNodes(ctx context.Context) {
 	down := time.Duration(g.settings().DownAfter)
 	for _, n := range g.nodes {
 		want := n.server
 		want.PingEvery, want.SilentAfter = checks.PingEvery(down), down
+		if want.FreezeAfter > 0 {
+			want.FreezeAfter = g.view.Fence()
+		}
 		if want == n.connected {
 			continue
 		}

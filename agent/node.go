@@ -70,15 +70,17 @@ type node struct {
 	// that has it.
 	minReplicas int
 	boundRun    string
+	// opened is when the last order to open was answered.
+	opened time.Duration
 	// inherited is the run for which was taken over what an agent before this one knew.
 	inherited string
 }
 
-// observe takes in what the driver saw.
-func (n *node) observe(o plugin.Observation, now time.Duration) {
+// observe takes in what the driver saw. kept is what is known of the server's process by itself.
+func (n *node) observe(o plugin.Observation, kept keptServer, now time.Duration) {
 	// An observation repeats what was last read of the server, which may be older than the answer to an order.
 	if o.Info != nil && (n.seen.Info == nil || !reflect.DeepEqual(*o.Info, *n.seen.Info)) {
-		n.learn(*o.Info, now)
+		n.learn(*o.Info, kept, now)
 	}
 	n.seen, n.at = o, now
 	switch busy := o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY"); {
@@ -107,11 +109,14 @@ func (n *node) stat() (state byte, cpu time.Duration, known bool) {
 }
 
 // learn takes in what the server says of itself.
-func (n *node) learn(info plugin.Info, now time.Duration) {
+func (n *node) learn(info plugin.Info, kept keptServer, now time.Duration) {
 	if info.RunID != n.info.RunID {
 		// Another run: nothing that was done to the one before holds for it.
 		n.started = now - info.StartedAgo
-		n.locate(info.ProcessID, info.StartedAgo)
+		if kept.RunID == info.RunID {
+			n.started = kept.Started // Redis reckons by a clock that may have been set meanwhile
+		}
+		n.locate(info.ProcessID, now-n.started)
 		n.maybeOpen, n.frozen, n.paused, n.halfSynced = false, nil, nil, false
 	}
 	n.stands(info.Position, info.SyncInProgress)

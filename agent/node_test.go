@@ -2,6 +2,7 @@ package agent
 
 import (
 	"testing"
+	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
@@ -23,6 +24,27 @@ func TestAnotherHistory(t *testing.T) {
 		n.stands(plugin.Position{ReplID: c.at}, c.syncing)
 		if n.halfSynced != c.half || (n.rescuedRun != "") != c.saved || n.info.Position.ReplID != c.at {
 			t.Errorf("%s: %+v, half synced %v, saved %q", c.name, n.info.Position, n.halfSynced, n.rescuedRun)
+		}
+	}
+}
+
+// Redis says how long it runs by a clock that may have been set since. What an agent before this one kept of the same run is by
+// one that nobody sets, and finds the process.
+func TestProcessIsFoundByWhatWasKept(t *testing.T) {
+	const stepped = time.Hour
+	for _, c := range []struct {
+		kept keptServer
+		want time.Duration
+	}{
+		{keptServer{}, stepped + time.Minute},
+		{keptServer{RunID: "another", Started: time.Second}, stepped + time.Minute},
+		{keptServer{RunID: "run", Started: 9 * time.Minute}, time.Minute},
+	} {
+		var ranFor time.Duration
+		n := &node{find: func(_ int, d time.Duration) Process { ranFor = d; return nil }}
+		n.learn(plugin.Info{RunID: "run", StartedAgo: stepped + time.Minute}, c.kept, 10*time.Minute)
+		if ranFor != c.want {
+			t.Errorf("kept %+v: looked for a process that runs for %s, want %s", c.kept, ranFor, c.want)
 		}
 	}
 }

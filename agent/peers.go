@@ -125,6 +125,10 @@ func (p *peerPort) Promise(ctx context.Context, r peers.PromiseRequest) peers.Pr
 	}
 	answer := make(chan string, 1)
 	g.tell(ctx, func() {
+		if g.epochs.get(g.name) == 0 {
+			answer <- "its data_dir does not have the group yet: started again, it would not know of the promise"
+			return
+		}
 		g.view.Now = g.now()
 		answer <- g.view.GivePromise(r.Epoch, r.Master, r.RunID, r.For)
 	})
@@ -161,12 +165,14 @@ func (p *peerPort) Frozen(ctx context.Context, n peers.FrozenNotice) {
 	if g == nil {
 		return
 	}
-	g.tell(ctx, func() {
-		if r := g.view.State.Record; r != nil && r.Master == n.Node && r.RunID == n.RunID && r.Epoch == n.Epoch {
-			g.log.Warn("the master froze without Consul", "node", n.Node, "why", n.Why)
-			g.told, g.toldAt = n, g.now()
-		}
-	})
+	g.tell(ctx, func() { g.hearFrozen(n) })
+}
+
+func (g *group) hearFrozen(n peers.FrozenNotice) {
+	if r := g.view.State.Record; r != nil && r.Master == n.Node && r.RunID == n.RunID && r.Epoch == n.Epoch {
+		g.log.Warn("the master froze without Consul", "node", n.Node, "why", n.Why)
+		g.told, g.toldAt = n, g.now()
+	}
 }
 
 // askPromises asks all agents at once; what all have given extends the lease from before they were asked.
@@ -227,7 +233,8 @@ func (g *group) tellFrozen(ctx context.Context, n *node, why string) {
 	if client == nil || r == nil {
 		return
 	}
-	notice := peers.FrozenNotice{Group: g.name, Node: n.name, RunID: n.info.RunID, Epoch: r.Epoch, Why: why}
+	notice := peers.FrozenNotice{Group: g.name, Node: n.name, RunID: n.info.RunID, Epoch: r.Epoch,
+		ReplID: n.info.Position.ReplID, Why: why}
 	for name, info := range g.view.State.Agents {
 		if name == g.agent || info.Address == "" {
 			continue

@@ -93,8 +93,10 @@ func (g *group) rescue(ctx context.Context, key string, a failover.Rescue) {
 		g.log.Warn("a data set was saved before it is discarded", "node", a.Node, "file", f.Path, "why", a.Why, "size", f.Size)
 		g.tellRescued(ctx, a, f)
 		return func() {
-			n.rescuedRun, n.rescueFailed = a.RunID, ""
-			n.rescued, n.rescuedAt = f.Path, g.now()
+			n.rescueFailed, n.rescued, n.rescuedAt = "", f.Path, g.now()
+			if n.info.RunID == a.RunID && n.info.Position == at { // else it was master once more meanwhile, perhaps
+				n.rescuedRun = a.RunID
+			}
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/peers"
 )
 
 // taking is a group of agent a, which has node a, at a time that the test moves.
@@ -84,5 +85,31 @@ func TestTakeLeavesAnOlderRecordToALeaseRead(t *testing.T) {
 	g.takeLease(failover.Lease{Begun: *now, Record: &failover.Record{Epoch: 3}, Index: 400}, g.recordSeen.Load())
 	if g.view.Highest != 3 || g.view.State.RecordIndex != 400 {
 		t.Errorf("a record made anew is not taken: %d, index %d", g.view.Highest, g.view.State.RecordIndex)
+	}
+}
+
+// The word that the master froze for want of Consul counts until its agent reports otherwise, and not against a report of an
+// opening that came after it, however late the word comes.
+func TestLateWordOfAFreeze(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		report failover.Report
+		want   failover.NodeState
+	}{
+		{"open as it was then", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r1"}}, failover.StateFrozen},
+		{"opened again since", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r2"}}, failover.StateOpen},
+		{"silent since", failover.Report{State: failover.StateUnknown, Position: failover.Position{ReplID: "r1"}}, failover.StateFrozen},
+	} {
+		g, now, _ := taking(t)
+		g.nodes = nil
+		s := state(10, 5, false)
+		s.Nodes = map[string]failover.Report{"a": c.report}
+		g.take(s, 0)
+		g.noteReported()
+		*now += time.Second
+		g.hearFrozen(peers.FrozenNotice{Group: "redis", Node: "a", Epoch: 1, ReplID: "r1"})
+		if got := g.masterView().ReportedState; got != string(c.want) {
+			t.Errorf("%s: counts as %s, want %s", c.name, got, c.want)
+		}
 	}
 }

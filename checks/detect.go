@@ -104,8 +104,9 @@ func (v MasterView) reported() Verdict {
 	switch {
 	case v.ReportedState == "dead" && thisRun:
 		return down(Gone, "its own agent reports that run %s has ended", short(v.RecordRunID))
-	case otherRun:
-		// A master that was started again is frozen and may be empty: it is not the master of the record.
+	case otherRun && (v.ReportedEpoch >= v.Epoch || v.EpochSeenFor > v.Grace):
+		// A master that was started again is frozen and may be empty: it is not the master of the record. A report from
+		// before the epoch may be of the run before the one that was chosen.
 		return down(NotServing, "it was started again: run %s, the record names run %s",
 			short(v.ReportedRunID), short(v.RecordRunID))
 	case v.EpochSeenFor <= v.Grace:

@@ -45,6 +45,11 @@ func TestJudgeMaster(t *testing.T) {
 			NotServing, "it was started again: run cccccccc, the record names run aaaaaaaa"},
 		{"started again and silent", func(v *MasterView) { v.ReportedRunID, v.Link, v.SilentFor = other, LinkSilent, time.Minute },
 			NotServing, "it was started again: run cccccccc, the record names run aaaaaaaa"},
+		{"of another run by a report from before the epoch, in a new epoch", func(v *MasterView) {
+			v.ReportedRunID, v.ReportedEpoch, v.EpochSeenFor, v.ReportedState = other, 6, 500*time.Millisecond, "frozen"
+		}, "", ""},
+		{"of another run by a report from before the epoch", func(v *MasterView) { v.ReportedRunID, v.ReportedEpoch = other, 6 },
+			NotServing, "it was started again: run cccccccc, the record names run aaaaaaaa"},
 		{"run not reported", func(v *MasterView) { v.ReportedRunID = "" }, "", ""},
 		{"run not recorded", func(v *MasterView) { v.RecordRunID = "" }, "", ""},
 		{"frozen for want of Consul", func(v *MasterView) { v.ReportedState, v.ReportedFor = "frozen", 501*time.Millisecond },

@@ -30,7 +30,7 @@ func calm(own string) *View {
 	s := State{Record: r, RecordIndex: 9, Settings: &settings, Nodes: map[string]Report{}, Votes: map[string]Vote{}, Agents: map[string]AgentInfo{}}
 	v := &View{Now: time.Hour, Agent: own, Session: true, Read: true, Highest: r.Epoch, Lease: Lease{Begun: time.Hour, Record: r, Index: 9}}
 	for _, name := range []string{"a", "b", "c"} {
-		n := Local{Name: name, Address: name, Known: true, RunID: "run-" + name, State: StateFollowing, Master: "a", Keys: 1, Persisted: true,
+		n := Local{Name: name, Address: name, Known: true, RunID: "run-" + name, Priority: 100, State: StateFollowing, Master: "a", Keys: 1, Persisted: true,
 			Position: Position{ReplID: "r3", Offset: 250}}
 		if name == r.Master {
 			n.State, n.Master, n.MaybeOpen = StateOpen, "", true

@@ -33,13 +33,30 @@ func (r *Record) waits() int {
 }
 
 // needs is how many of the members must have reported, counted and frozen, before one of them may be chosen: with R
-// members, any R-k+1 of them include one of any k that acknowledged a write. Fewer members than k never acknowledge one.
+// members, any R-k+1 of them include one of any k that acknowledged a write. Fewer members than k never acknowledge one,
+// unless others were forgotten that did.
 func (r *Record) needs() int {
 	k := r.waits()
 	if k == 0 || !Kept(NeedReports) {
 		return 0
 	}
-	return max(0, len(r.Eligible)-k+1)
+	members := len(r.Eligible)
+	return max(0, min(members, members+r.Forgotten-k+1))
+}
+
+// Forget takes a node out of the members.
+func (r *Record) Forget(node string) {
+	delete(r.Eligible, node)
+	r.Forgotten++
+}
+
+// countAnew counts no member until it has reached what the master has then.
+func (r *Record) countAnew() {
+	for name, m := range r.Eligible {
+		m.RunID = ""
+		r.Eligible[name] = m
+	}
+	r.Forgotten = 0
 }
 
 // keepDurability lets the record's durability follow the settings. To ask for less of WAIT needs more reports, which is safe
@@ -48,21 +65,24 @@ func (r *Record) needs() int {
 func (v *View) keepDurability(next *Record) (why []string) {
 	want := v.settings().Durability
 	now, _ := ParseDurability(next.Durability)
+	if now <= 1 {
+		next.Forgotten = 0 // one was enough, and it was said of which
+	} else if next.Forgotten > 0 && len(next.uncounted()) == 0 {
+		next.countAnew()
+		why = append(why, "all members are counted anew, without those that were forgotten")
+	}
 	k, err := ParseDurability(want)
 	if err != nil || k == now {
-		return nil
+		return why
 	}
 	if now > 0 && k > now {
 		if len(next.uncounted()) > 0 {
-			return nil // while somebody is not counted, the group could lose nobody else
+			return why // while somebody is not counted, the group could lose nobody else
 		}
-		for name, m := range next.Eligible {
-			m.RunID = ""
-			next.Eligible[name] = m
-		}
+		next.countAnew()
 	}
 	next.Durability = want
-	return []string{fmt.Sprintf("durability is %s", want)}
+	return append(why, fmt.Sprintf("durability is %s", want))
 }
 
 // sayDurability says why the record's durability does not follow the settings yet.

@@ -131,3 +131,87 @@ func TestMoreDurabilityCountsAnew(t *testing.T) {
 		t.Errorf("amended to %+v, want that a is counted, who has reached 100, and not c", again)
 	}
 }
+
+// Whoever is forgotten may have been one of those that acknowledged a write: of the others as many must report as before, until
+// the master has counted all of them anew.
+func TestForgottenMembersAcknowledged(t *testing.T) {
+	r := sampleRecord()
+	r.Phase, r.Election, r.Durability = Steady, nil, "wait:2"
+	r.Eligible["d"] = Member{RunID: "run-d"}
+	if got := r.needs(); got != 2 {
+		t.Fatalf("of three members %d must report, want 2", got)
+	}
+	r.Forget("d")
+	if got := r.needs(); got != 2 {
+		t.Errorf("of two, one forgotten, %d must report, want 2", got)
+	}
+	r.Forget("c")
+	if got := r.needs(); got != 1 {
+		t.Errorf("of one, two forgotten, %d must report, want 1", got)
+	}
+	s := DefaultSettings()
+	s.Durability = "wait:2"
+	v := &View{State: State{Settings: &s}}
+	r.Eligible["e"] = Member{}
+	if why := v.keepDurability(r); len(why) > 0 || r.Forgotten != 2 {
+		t.Errorf("counted anew while e is not counted: %v", why)
+	}
+	r.Eligible["e"] = Member{RunID: "run-e"}
+	if why := v.keepDurability(r); len(why) != 1 || r.Forgotten != 0 || len(r.uncounted()) != 2 {
+		t.Errorf("not counted anew: %v, %+v", why, r)
+	}
+	if got := r.needs(); got != 1 {
+		t.Errorf("of two that are counted anew %d must report, want 1", got)
+	}
+}
+
+// A member that is being waited for is waited for once more when it is counted anew: what was written since counts too.
+func TestGoalOfOneCountedAnew(t *testing.T) {
+	v := calm("a")
+	rep := v.State.Nodes["b"]
+	rep.RunID = "run-b2"
+	v.State.Nodes["b"] = rep
+	v.Note()
+	v.Local[0].LookedAt, v.Local[0].Position.Offset = v.Now+1, 300
+	v.Note()
+	if goal := v.Memory.Reach["b"]; goal.Offset != 300 {
+		t.Fatalf("the goal is %+v, want 300", goal)
+	}
+	v.Local[0].Position.Offset = 400
+	v.Now += time.Second
+	v.State.Record = v.State.Record.Clone()
+	v.State.Record.countAnew()
+	v.Note()
+	v.Local[0].LookedAt = v.Now + 1
+	v.Note()
+	if goal := v.Memory.Reach["b"]; goal.Offset != 400 {
+		t.Errorf("counted anew, the goal is %+v, want 400", goal)
+	}
+}
+
+// What was chosen from an opening that never reached the record has it written down: others that were in it are found by it after
+// the next opening too.
+func TestChosenFromAnUnwrittenOpening(t *testing.T) {
+	s := electing(func(s *State) {
+		s.Nodes["a"] = Report{}
+		for _, node := range []string{"b", "c"} {
+			alter(s, node, func(r *Report) { r.Position = Position{ReplID: "r3b", Offset: 400, ReplID2: "r3", Offset2: 250} })
+		}
+		alter(s, "c", func(r *Report) { r.Position.Offset = 300 })
+	})
+	v := &View{Agent: "x", State: s}
+	next := v.commit(Choose(s, false), "its lease has ended").Record
+	next.Lineage = append(next.Lineage, opened(4, Position{ReplID: "r4", Offset: 400, ReplID2: "r3b", Offset2: 400}))
+	if err := next.check(); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := next.place(Position{ReplID: "r3b", Offset: 400, ReplID2: "r3", Offset2: 250})
+	c, _ := next.place(Position{ReplID: "r3b", Offset: 300, ReplID2: "r3", Offset2: 250})
+	before, _ := next.place(Position{ReplID: "r3", Offset: 260})
+	if b.compare(c) <= 0 || c.compare(before) <= 0 {
+		t.Errorf("placed at %v, %v and %v, want each above the next", b, c, before)
+	}
+	if bytes, known := next.beyond(Position{ReplID: "r3b", Offset: 410, ReplID2: "r3", Offset2: 250}); !known || bytes != 10 {
+		t.Errorf("410 of it are %d beyond, %v; want 10", bytes, known)
+	}
+}

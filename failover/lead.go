@@ -236,7 +236,7 @@ func (v *View) unwanted() string {
 	if rep.Priority == 0 {
 		why = "it has priority 0"
 	}
-	if !ok || why == "" || v.settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
+	if !ok || why == "" || r.unheeded(rep) || v.settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
 		return ""
 	}
 	for name, other := range v.State.Nodes {
@@ -365,7 +365,7 @@ func (v *View) overrule(o *Order) Elect {
 func (v *View) callOff() Commit {
 	s, r := v.State, v.State.Record
 	next := r.Clone()
-	next.Phase, next.Election, next.Since = Steady, nil, v.Wall
+	next.Phase, next.Election, next.Since, next.CalledOff = Steady, nil, v.Wall, s.Nodes[r.Master].At
 	why := fmt.Sprintf("called off, because the agent of %s did not say that it is frozen", r.Master)
 	// Its epoch has a history already: that of how this master came. The log has this.
 	return Commit{Record: next, Index: s.RecordIndex, History: History{Why: why}}
@@ -410,13 +410,18 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	s, r := v.State, v.State.Record
 	chosen := s.Nodes[choice.Node]
 	next := r.Clone()
-	next.Epoch, next.Phase, next.Election, next.Since = r.Epoch+1, Steady, nil, v.Wall
+	next.Epoch, next.Phase, next.Election, next.Since, next.CalledOff = r.Epoch+1, Steady, nil, v.Wall, time.Time{}
 	next.Master, next.RunID, next.Address = chosen.Node, chosen.RunID, chosen.Address
 	again := r.Evidence == r.Election.Evidence && (r.Election.Kind == ForFailure || choice.Node == r.Master)
 	if next.Evidence = r.Election.Evidence; again {
 		next.Repeats = r.Repeats + 1
 	} else {
 		next.Repeats = 0
+	}
+	if newest, _ := r.newest(); r.opening(chosen.Position.ReplID) < 0 && newest.ReplID != "" && chosen.Position.ReplID2 == newest.ReplID {
+		// It is in an opening that never reached the record, and which the next would hide. One server wrote this history and
+		// the one before, so offsets in both are of one epoch.
+		next.Lineage = append(next.Lineage, opened(newest.Epoch, chosen.Position))
 	}
 	for name, m := range next.Eligible {
 		m.Syncing, m.Deposed = "", next.Epoch

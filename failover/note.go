@@ -121,8 +121,8 @@ func (v *View) noteReach(m *Memory) {
 			continue
 		}
 		goal, ok := m.Reach[name]
-		if !ok || goal.RunID != rep.RunID {
-			goal = Reach{RunID: rep.RunID, Offset: -1, Since: v.Now}
+		if !ok || goal.RunID != rep.RunID || goal.Counted != member.RunID {
+			goal = Reach{RunID: rep.RunID, Counted: member.RunID, Offset: -1, Since: v.Now}
 		}
 		if goal.Offset < 0 && master.LookedAt > goal.Since {
 			goal.Offset = master.Position.Offset

@@ -226,6 +226,8 @@ func (v *View) freeze(d *Decision, n *Local, attempt uint64, why string, killAt 
 	switch {
 	case v.Now < killAt:
 		d.wake(killAt)
+	case n.Known && n.State == StateLoading: // it takes no command at all; started again, it would only load again
+		d.wait("%s loads its data, and is frozen when it has", n.Name)
 	case !Kept(KillStuck):
 	case n.Killable:
 		d.do(Kill{Node: n.Name, RunID: n.RunID, Why: "it did not confirm in time that it is frozen: " + why})

@@ -74,6 +74,12 @@ func (r *Record) parent(i int) string {
 	return r.Lineage[i-1].ReplID // written before openings said so
 }
 
+// continues tells whether the group's history goes on from a replication id, or is in it.
+func (r *Record) continues(replID string) bool {
+	_, ok := r.present()[replID]
+	return ok
+}
+
 // present is the group's history: for each replication id of it, up to which offset it is part of it.
 func (r *Record) present() map[string]int64 {
 	ends, end := map[string]int64{}, int64(math.MaxInt64)

@@ -300,6 +300,26 @@ func TestDuration(t *testing.T) {
 }
 
 // A lineage whose openings name each other in a circle ends nowhere: what is beyond it is unknown, and asking ends.
+// A master that was opened from a data set on disk counts nothing until it has a replica: when nobody went on from it, what it has
+// is saved, whatever its offset says.
+func TestHoldOfAMasterThatCountedNothing(t *testing.T) {
+	r := &Record{Epoch: 3, Master: "b", Eligible: map[string]Member{"a": {RunID: "run", Deposed: 3, MasterOf: 2}, "c": {RunID: "run", Deposed: 3}},
+		Lineage: []Opening{{Epoch: 1, ReplID: "r1"}, {Epoch: 2, ReplID: "r2", Offset: 50, From: "r1"}, {Epoch: 3, ReplID: "r3", Offset: 50, From: "r1"}}}
+	for _, c := range []struct {
+		node, replID string
+		held         bool
+	}{
+		{"a", "r2", true},
+		{"a", "r1", false}, // frozen before it opened
+		{"c", "r2", false}, // a replica counts what it received
+	} {
+		n := &Local{Name: c.node, RunID: "run", Keys: 100, Position: Position{ReplID: c.replID, Offset: 50}}
+		if why := r.hold(n); (why != "") != c.held {
+			t.Errorf("%s at %s: %q, want held %v", c.node, c.replID, why, c.held)
+		}
+	}
+}
+
 func TestBeyondALineageThatGoesRound(t *testing.T) {
 	r := &Record{Lineage: []Opening{{Epoch: 1, ReplID: "a"}, {Epoch: 2, ReplID: "b", Offset: 5, From: "b"}, {Epoch: 3, ReplID: "c", Offset: 4, From: "a"}}}
 	if n, known := r.beyond(Position{ReplID: "b", Offset: 9}); known {

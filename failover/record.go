@@ -41,6 +41,9 @@ type Record struct {
 	// Durability is DurabilityNone or "wait:k": no write that k replicas had acknowledged is lost in a change of
 	// master. It follows Settings.Durability as soon as that is safe.
 	Durability string `json:"durability"`
+	// Forgotten is how many members were forgotten since all were counted last: each may have been one of the k that
+	// acknowledged a write, so of the others as many must report as before.
+	Forgotten int `json:"forgotten,omitempty"`
 	// FenceAfter is the length of the master's lease. It follows Settings.FenceAfter.
 	FenceAfter Duration `json:"fence_after,omitempty"`
 	// Lineage says, for each opening of a master, from which offset on its replication id holds. The
@@ -52,6 +55,9 @@ type Record struct {
 	// before it rested on the same.
 	Evidence Evidence `json:"evidence,omitempty"`
 	Repeats  int      `json:"repeats,omitempty"`
+	// CalledOff is the time of that report of the master's agent by which a planned change was begun and then called off, for
+	// want of that agent's word. The same report begins no other.
+	CalledOff time.Time `json:"called_off,omitzero"`
 	// Since is the wall-clock time of the last change of phase, for people to read. No decision uses it.
 	Since time.Time `json:"since"`
 }

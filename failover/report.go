@@ -86,10 +86,28 @@ func (v *View) report(d *Decision, n *Local) {
 	}
 	// What is only heard so far, from this agent itself when it leads, is to be written all the same.
 	_, unwritten := v.Heard.reportsUnder[n.Name]
-	if same == last && !unwritten || v.tellsReport(d, n, now) {
+	if same == last && !unwritten && !v.asksAgain(d, last) || v.tellsReport(d, n, now) {
 		return
 	}
 	d.do(PutReport{now})
+}
+
+// unheeded tells whether a report is the one by which a planned change was called off.
+func (r *Record) unheeded(rep Report) bool {
+	return rep.Node == r.Master && !r.CalledOff.IsZero() && rep.At.Equal(r.CalledOff)
+}
+
+// asksAgain tells whether a report that is not heeded is to be made anew, by which its agent shows that it lives.
+func (v *View) asksAgain(d *Decision, last Report) bool {
+	r := v.State.Record
+	if r == nil || r.Phase != Steady || !r.unheeded(last) {
+		return false
+	}
+	due := v.Memory.EpochSeen + maxCooldown
+	if v.Now < due {
+		d.wake(due)
+	}
+	return v.Now >= due
 }
 
 // passing tells whether what a node is now is only on the way to what is worth reporting. A write to Consul that

@@ -33,6 +33,10 @@ func (r *Record) hold(n *Local) string {
 		return "how much of its data the group's history lacks is unknown: it never had a replica, so it counted no bytes"
 	case known && bytes > 0:
 		return fmt.Sprintf("it has %d bytes that the group's history does not have", bytes)
+	case known && member.Deposed > 0 && member.MasterOf > 0 && !r.continues(n.Position.ReplID):
+		// From a data set on disk Redis opens without a backlog, and counts nothing until it has a replica.
+		return fmt.Sprintf("how much of its data the group's history lacks is unknown: nobody went on from its replication id %s, and it may not have counted its bytes",
+			n.Position.ReplID)
 	case !known && (member.Deposed > 0 || n.Attached || r.knows(n.Position)):
 		return fmt.Sprintf("how much of its data the group's history lacks is unknown: where its replication id %s parted from it is not in the lineage",
 			n.Position.ReplID)
@@ -45,7 +49,7 @@ func (v *View) rescue(d *Decision, n *Local) {
 	r := v.State.Record
 	why := r.hold(n)
 	bytes, known := r.beyond(n.Position)
-	if !known || n.Position.Offset == 0 {
+	if !known || bytes == 0 || n.Position.Offset == 0 {
 		bytes = -1
 	}
 	d.do(Rescue{Node: n.Name, RunID: n.RunID, Epoch: max(r.Eligible[n.Name].Deposed, 1), Bytes: bytes, Why: why})

@@ -250,3 +250,65 @@ func TestStart(t *testing.T) {
 		}
 	}
 }
+
+// A server that loads its data takes no command, a freeze as little as a write. Ended, it would load once more, for ever. Silent, it
+// may have done so.
+func TestLoadingServerIsNotKilled(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		v := &View{Now: time.Hour, Agent: "x", Highest: 3, Read: true,
+			Local: []Local{{Name: "a", RunID: "run-z", State: StateLoading, Known: known, MaybeOpen: true, Killable: true}}}
+		v.State.Record, v.State.RecordIndex = sampleRecord(), 9
+		v.Note()
+		v.Now += time.Minute
+		v.Note()
+		kills := slices.ContainsFunc(Decide(v).Actions, func(a Action) bool { _, ok := a.(Kill); return ok })
+		if kills == known {
+			t.Errorf("known %v: killed %v", known, kills)
+		}
+	}
+}
+
+// A planned change that was called off, because the master's agent gave no word, is not tried again by the same word of that agent.
+// One that lives says so again after a while.
+func TestUnwantedMasterWhoseAgentIsAway(t *testing.T) {
+	said := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	v := calm("a")
+	leaves := v.State.Nodes["a"]
+	leaves.Ineligible, leaves.At = "its agent leaves", said
+	v.Local[0].Ineligible, v.State.Nodes["a"] = leaves.Ineligible, leaves
+	v.Note()
+	v.Now += time.Minute
+	v.Lease.Begun = v.Now
+	if v.unwanted() == "" {
+		t.Fatal("a master whose agent leaves is wanted")
+	}
+	v.State.Record.Phase, v.State.Record.Election = Electing, &Election{Kind: ForSwitchover, Leader: "b"}
+	v.Note()
+	v.State.Record = v.callOff().Record
+	v.State.RecordIndex++
+	v.Lease.Record, v.Lease.Index = v.State.Record, v.State.RecordIndex
+	reports := func() bool {
+		v.Lease.Begun = v.Now
+		v.Note()
+		return slices.ContainsFunc(Decide(v).Actions, func(a Action) bool { _, ok := a.(PutReport); return ok })
+	}
+	if reports() {
+		t.Error("reports at once what was not heeded")
+	}
+	v.Now += maxCooldown - time.Millisecond
+	if reports() {
+		t.Error("reports before its time what was not heeded")
+	}
+	if why := v.unwanted(); why != "" {
+		t.Errorf("tried again at the same word: %s", why)
+	}
+	v.Now += time.Millisecond
+	if !reports() {
+		t.Error("does not say again that it leaves")
+	}
+	leaves.At = said.Add(time.Minute)
+	v.State.Nodes["a"] = leaves
+	if v.unwanted() == "" {
+		t.Error("a new word of its agent is not heeded")
+	}
+}

@@ -171,6 +171,8 @@ type Memory struct {
 // Reach is an offset that a run of a replica must reach before it is counted.
 type Reach struct {
 	RunID string
+	// Counted is the run that was counted when the offset was noted. When that is taken back, what was written since counts too.
+	Counted string
 	// Offset is -1 until the master was looked at after Since.
 	Offset int64
 	// Since is when the member's report was first seen.

@@ -60,7 +60,9 @@ type FrozenNotice struct {
 	Node  string `json:"node"`
 	RunID string `json:"run_id"`
 	Epoch uint64 `json:"epoch"`
-	Why   string `json:"why"`
+	// ReplID is the replication id that it froze under: when it opens again it has another.
+	ReplID string `json:"replid"`
+	Why    string `json:"why"`
 }
 
 // News is something that one agent tells another about a group, as JSON. It may be told twice.

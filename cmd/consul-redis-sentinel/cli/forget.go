@@ -18,7 +18,8 @@ func (c *CLI) forgetCommand() *cobra.Command {
 		Use:   "forget GROUP NODE",
 		Short: "Take a node that is gone for good out of a group, or an agent",
 		Long: `A node that is down stays a member: writes that only it acknowledged may come back with it. Forget one that never will.
-End its agent, or remove the node from its configuration, first: an agent that runs enters its node anew.
+Stop its server first, and end its agent or remove the node from its configuration: an agent that runs enters its node anew, and a
+server that still replicates has its acknowledgements counted by WAIT, which nobody relies on any more.
 
 With -agent, forget an agent instead: the default quorum is a majority of all agents that are not forgotten.`,
 		Args: two("GROUP", "NODE"),
@@ -62,7 +63,7 @@ func (c *CLI) forgetNode(ctx context.Context, k *catalog.Catalog, group, node st
 		}
 		if r != nil && isMember(r, node) {
 			next := r.Clone()
-			delete(next.Eligible, node)
+			next.Forget(node)
 			if _, err := k.Amend(ctx, group, next, s.RecordIndex); errors.Is(err, catalog.ErrConflict) {
 				continue
 			} else if err != nil {
