@@ -15,6 +15,8 @@ type epochs struct {
 	path string
 	mu   sync.Mutex
 	seen map[string]uint64
+	// writing is held while the file is written, and mu is not: a slow disk must not hold up whoever asks.
+	writing sync.Mutex
 }
 
 func openEpochs(dir string) (*epochs, error) {
@@ -43,17 +45,19 @@ func (e *epochs) get(group string) uint64 {
 
 // raise notes an epoch and writes the file, durably, when it is a new one.
 func (e *epochs) raise(group string, epoch uint64) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if epoch <= e.seen[group] {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	if epoch <= e.get(group) {
 		return nil
 	}
-	next := maps.Clone(e.seen)
+	next := maps.Clone(e.seen) // which only who writes changes
 	next[group] = epoch
 	b, _ := json.Marshal(next)
 	if err := writeDurably(e.path, b); err != nil {
 		return fmt.Errorf("write the highest epochs seen: %w", err)
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.seen = next
 	return nil
 }

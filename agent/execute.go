@@ -46,7 +46,7 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		g.kill(ctx, key, a)
 	case failover.OpenServer:
 		n := g.nodes[a.Node]
-		n.maybeOpen = true
+		n.maybeOpen, n.opened = true, g.now()
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
 			at, err := n.drv.Open(ctx, a.Node, a.RunID)
 			return func() {

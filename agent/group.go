@@ -218,7 +218,8 @@ func (g *group) masterView() checks.MasterView {
 	o := g.masterSeen()
 	rep := v.State.Nodes[r.Master]
 	reportedFor := v.Now - g.reportedAt
-	reopened := rep.State == failover.StateOpen && rep.Position.ReplID != g.told.ReplID // the report is the newer, however late the word came
+	// A report of an opening that goes on from the freeze is the newer, however late the word of that came.
+	reopened := rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID
 	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt && !reopened {
 		rep.RunID, rep.State, rep.Epoch, reportedFor = t.RunID, failover.StateFrozen, t.Epoch, v.Now-g.toldAt
 	}

@@ -70,7 +70,7 @@ type node struct {
 	// that has it.
 	minReplicas int
 	boundRun    string
-	// opened is when the last order to open was answered.
+	// opened is when the last order to open was given, or answered.
 	opened time.Duration
 	// inherited is the run for which was taken over what an agent before this one knew.
 	inherited string

@@ -126,6 +126,7 @@ func (p *peerPort) Promise(ctx context.Context, r peers.PromiseRequest) peers.Pr
 	answer := make(chan string, 1)
 	g.tell(ctx, func() {
 		if g.epochs.get(g.name) == 0 {
+			g.raise(g.view.Highest) // it failed, or is not done yet
 			answer <- "its data_dir does not have the group yet: started again, it would not know of the promise"
 			return
 		}

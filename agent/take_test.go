@@ -97,7 +97,8 @@ func TestLateWordOfAFreeze(t *testing.T) {
 		want   failover.NodeState
 	}{
 		{"open as it was then", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r1"}}, failover.StateFrozen},
-		{"opened again since", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r2"}}, failover.StateOpen},
+		{"opened again since", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r2", ReplID2: "r1"}}, failover.StateOpen},
+		{"open as it was before an opening that was not reported", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r0"}}, failover.StateFrozen},
 		{"silent since", failover.Report{State: failover.StateUnknown, Position: failover.Position{ReplID: "r1"}}, failover.StateFrozen},
 	} {
 		g, now, _ := taking(t)

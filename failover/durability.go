@@ -89,6 +89,10 @@ func (v *View) keepDurability(next *Record) (why []string) {
 func (v *View) sayDurability(d *Decision, next *Record) {
 	want := v.settings().Durability
 	now, _ := ParseDurability(next.Durability)
+	if next.Forgotten > 0 {
+		d.wait("%d member(s) were forgotten: of the others %d must report in an election, until these have caught up or are forgotten: %s",
+			next.Forgotten, next.needs(), strings.Join(next.uncounted(), ", "))
+	}
 	if k, err := ParseDurability(want); err == nil && k != now {
 		d.wait("durability stays %s, and does not become %s, until these have caught up or are forgotten: %s", next.Durability, want,
 			strings.Join(next.uncounted(), ", "))

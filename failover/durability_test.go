@@ -215,3 +215,34 @@ func TestChosenFromAnUnwrittenOpening(t *testing.T) {
 		t.Errorf("410 of it are %d beyond, %v; want 10", bytes, known)
 	}
 }
+
+// A member that is due to be counted by a goal of before is not counted by it in the pass in which all are counted anew.
+func TestCountAnewAndCountInOnePass(t *testing.T) {
+	v := calm("a")
+	v.State.Settings.Durability, v.State.Record.Durability = "wait:2", "wait:2"
+	v.State.Record.Eligible["d"] = Member{RunID: "run-d"}
+	rep := v.State.Nodes["c"]
+	rep.RunID = "run-c2"
+	v.State.Nodes["c"] = rep
+	v.Note()
+	v.Local[0].LookedAt = v.Now + 1
+	v.Now += 2 * streamStarts
+	v.Lease.Begun = v.Now
+	v.Note()
+	amended := func() *Record {
+		for _, a := range Decide(v).Actions {
+			if a, ok := a.(Amend); ok {
+				return a.Record
+			}
+		}
+		return nil
+	}
+	if r := amended(); r == nil || r.Eligible["c"].RunID != "run-c2" {
+		t.Fatalf("c is not due to be counted: %+v", r)
+	}
+	v.State.Record = v.State.Record.Clone()
+	v.State.Record.Forget("d")
+	if r := amended(); r == nil || r.Forgotten != 0 || len(r.uncounted()) != 2 {
+		t.Errorf("counted by a goal of before: %+v", r)
+	}
+}

@@ -120,7 +120,7 @@ func (v *View) countRuns(d *Decision, next *Record, master *Local) (why []string
 			why = append(why, name+" follows")
 		}
 		if !following || m.RunID == rep.RunID ||
-			!noted || goal.RunID != rep.RunID || goal.Offset < 0 || rep.Position.Offset < goal.Offset ||
+			!noted || goal.RunID != rep.RunID || goal.Counted != m.RunID || goal.Offset < 0 || rep.Position.Offset < goal.Offset ||
 			rep.Position.ReplID != master.Position.ReplID {
 			continue
 		}

@@ -418,10 +418,14 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	} else {
 		next.Repeats = 0
 	}
-	if newest, _ := r.newest(); r.opening(chosen.Position.ReplID) < 0 && newest.ReplID != "" && chosen.Position.ReplID2 == newest.ReplID {
-		// It is in an opening that never reached the record, and which the next would hide. One server wrote this history and
-		// the one before, so offsets in both are of one epoch.
-		next.Lineage = append(next.Lineage, opened(newest.Epoch, chosen.Position))
+	newest, _ := r.newest()
+	if p := chosen.Position; p.ReplID != "" && r.opening(p.ReplID) < 0 && newest.ReplID != "" && p.ReplID2 == newest.ReplID {
+		// It is in an opening that never reached the record, and which the next would hide. A replica parts from the history before
+		// where it stood when it followed, so offsets in the two compare as of one epoch; the master parts where it opened.
+		if choice.Node == r.Master && chosen.RunID == r.RunID {
+			newest.Epoch = r.Epoch
+		}
+		next.Lineage = append(next.Lineage, opened(newest.Epoch, p))
 	}
 	for name, m := range next.Eligible {
 		m.Syncing, m.Deposed = "", next.Epoch

@@ -103,7 +103,7 @@ func (v *View) asksAgain(d *Decision, last Report) bool {
 	if r == nil || r.Phase != Steady || !r.unheeded(last) {
 		return false
 	}
-	due := v.Memory.EpochSeen + maxCooldown
+	due := v.Memory.EpochSeen + askAgain
 	if v.Now < due {
 		d.wake(due)
 	}

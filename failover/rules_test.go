@@ -125,6 +125,13 @@ func TestFencing(t *testing.T) {
 	} {
 		s := electing(func(s *State) { s.Nodes["a"] = c.report })
 		v := &View{Now: time.Hour, Memory: Memory{Seen: time.Hour}, State: s}
+		defer func() {
+			s.Record.Election.Kind = ForOrder
+			dead := c.report.State == StateDead && c.report.Attempt == 9
+			if fenced, how, _ := v.fencing(); fenced != (c.fenced || dead) {
+				t.Errorf("%s, by an order, when the lease has ended: fenced is %v (%s)", c.name, fenced, how)
+			}
+		}()
 		if fenced, how, _ := v.fencing(); fenced != c.fenced {
 			t.Errorf("%s: fenced is %v (%s), want %v", c.name, fenced, how, c.fenced)
 		}
@@ -200,6 +207,12 @@ func TestParseRecordRefuses(t *testing.T) {
 	}
 }
 
+// forked is a node whose history went on from another one at an offset.
+func forked(n Report, from string, at int64) Report {
+	n.Position.ReplID2, n.Position.Offset2 = from, at
+	return n
+}
+
 func TestStart(t *testing.T) {
 	node := func(name string, keys int64, replID, master string) Report {
 		state := StateFollowing
@@ -222,6 +235,9 @@ func TestStart(t *testing.T) {
 		{"two have one history", []Report{node("a", 3, "x", "z"), node("b", 5, "x", "z")}, nil, "b", "b holds the data"},
 		{"a replication that works", []Report{node("a", 3, "x", "b"), node("b", 3, "x", ""), node("c", 0, "y", "")}, nil, "b", "b is the master of the replication that was found"},
 		{"a replication that works, beside other data", []Report{node("a", 3, "x", "b"), node("b", 3, "x", ""), node("c", 1, "y", "")}, nil, "", "different data: b (3 keys), c (1 keys)"},
+		{"one went on from the other", []Report{forked(node("a", 5, "y", "z"), "x", 3), node("b", 3, "x", "z")}, nil, "a", "a holds the data"},
+		{"one went on from before the other's end", []Report{forked(node("a", 5, "y", "z"), "x", 3), node("b", 7, "x", "z")}, nil, "", "different data: a (5 keys), b (7 keys)"},
+		{"a replication that works, beside one that it left behind", []Report{node("c", 5, "y", "a"), forked(node("a", 5, "y", ""), "x", 3), node("b", 4, "x", "z")}, nil, "", "different data: a (5 keys), b (4 keys)"},
 		{"an operator's word", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")},
 			func(s *State) { s.Order = &Order{Kind: OrderBootstrap, Target: "b", By: "me"} }, "b", "ordered by me"},
 		{"an operator's word on nobody", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")},
@@ -295,7 +311,7 @@ func TestUnwantedMasterWhoseAgentIsAway(t *testing.T) {
 	if reports() {
 		t.Error("reports at once what was not heeded")
 	}
-	v.Now += maxCooldown - time.Millisecond
+	v.Now += askAgain - time.Millisecond
 	if reports() {
 		t.Error("reports before its time what was not heeded")
 	}

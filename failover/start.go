@@ -148,11 +148,15 @@ func differentData(data []*Report) string {
 		"consul-redis-sentinel bootstrap GROUP -master NODE", strings.Join(names, ", "))
 }
 
-// related tells whether two servers share a history.
+// related tells whether two servers share a history, so that one of them has all that the other has.
 func related(a, b Report) bool {
 	p, q := a.Position, b.Position
-	same := func(x, y string) bool { return x != "" && x == y }
-	return same(p.ReplID, q.ReplID) || same(p.ReplID, q.ReplID2) || same(p.ReplID2, q.ReplID)
+	return p.ReplID != "" && p.ReplID == q.ReplID || goesOn(p, q) || goesOn(q, p)
+}
+
+// goesOn tells whether a history goes on from another, and from no place before its end.
+func goesOn(p, from Position) bool {
+	return from.ReplID != "" && from.ReplID == p.ReplID2 && from.Offset <= p.Offset2
 }
 
 func firstRecord(master Report, nodes []Report) *Record {

@@ -43,6 +43,9 @@ const (
 	// settle is how long a master of priority 0 stays before its place is given on, so that the others
 	// can attach to it first.
 	settle = time.Second
+	// askAgain is how long after a planned change was called off the master's agent asks for it once more. One that leaves waits
+	// half a minute for it.
+	askAgain = 10 * time.Second
 	// driftMargin covers the rates at which two machines' clocks may differ: the leader waits this much
 	// longer than a lease lasts. Consumer crystals stay within 0.02 %; a twentieth covers a bad hypervisor.
 	driftMargin = 5 // per cent

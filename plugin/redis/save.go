@@ -21,10 +21,16 @@ func (s *server) save(ctx context.Context, path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("save: %q is not an absolute path", path)
 	}
-	if err := s.beginSave(ctx); err != nil {
+	c, replies, err := s.ask(ctx, infoServer)
+	if err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
-	if err := s.awaitSave(ctx); err != nil {
+	s.release(c)
+	run := parseFields(replies[0].text)["run_id"]
+	if err := errors.Join(replies[0].err(), s.beginSave(ctx)); err != nil {
+		return fmt.Errorf("save: %w", err)
+	}
+	if err := s.awaitSave(ctx, run); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
 	file, err := s.rdbFile(ctx)
@@ -51,17 +57,22 @@ func (s *server) beginSave(ctx context.Context) error {
 	}
 }
 
-func (s *server) awaitSave(ctx context.Context) error {
+// awaitSave waits for the save that a run began. To save takes memory, which may be what ends a server; the file that a run
+// after it finds is an older one.
+func (s *server) awaitSave(ctx context.Context, run string) error {
 	for {
-		c, replies, err := s.ask(ctx, command{"INFO", "persistence"})
+		c, replies, err := s.ask(ctx, infoServer, command{"INFO", "persistence"})
 		if err != nil {
 			return err
 		}
 		s.release(c)
-		if err := replies[0].err(); err != nil {
+		if err := errors.Join(replies[0].err(), replies[1].err()); err != nil {
 			return err
 		}
-		if f := parseFields(replies[0].text); !f.flag("rdb_bgsave_in_progress") {
+		if now := parseFields(replies[0].text)["run_id"]; now != run {
+			return fmt.Errorf("the server was restarted while it saved: run %s, which began, has ended", run)
+		}
+		if f := parseFields(replies[1].text); !f.flag("rdb_bgsave_in_progress") {
 			if status := f["rdb_last_bgsave_status"]; status != "ok" {
 				return fmt.Errorf("the server could not save: rdb_last_bgsave_status is %q", status)
 			}
