@@ -31,9 +31,6 @@ type simAgent struct {
 }
 
 func (w *world) startAgent(a *simAgent) {
-	if s := w.servers[a.node]; s != nil && s.gone {
-		return
-	}
 	*a = simAgent{name: a.name, node: a.node, alive: true, life: a.life + 1, silent: map[string]time.Duration{}, cut: a.cut, away: a.away,
 		zone: a.zone, prio: a.prio, why: a.why, running: map[string]bool{}, view: View{Highest: a.view.Highest}}
 	a.view.Agent = a.name

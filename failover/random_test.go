@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 )
@@ -164,7 +163,7 @@ func (w *world) fault(r *rand.Rand) {
 		a = w.agentOf(c.Master)
 	}
 	s := w.servers[a.node]
-	switch n := r.IntN(19); {
+	switch n := r.IntN(18); {
 	case n == 0 && s != nil:
 		keep := r.IntN(2) == 0
 		w.note("FAULT: kill %s, keeping its data: %v", s.name, keep)
@@ -217,9 +216,6 @@ func (w *world) fault(r *rand.Rand) {
 	case n == 14 && a.alive && !a.cut:
 		w.note("FAULT: %s loses its session", a.name)
 		w.endSession(a)
-	case n == 18 && s != nil && !s.alive && !a.alive && w.consul.Record != nil && w.consul.Record.Master != s.name:
-		w.note("FAULT: %s is gone for good, and forgotten", s.name)
-		w.forget(s, a)
 	case n >= 16 && a.alive:
 		a.away, w.troubled = !a.away, w.now
 		w.note("FAULT: %s does not reach Consul: %v", a.name, a.away)
@@ -230,21 +226,6 @@ func (w *world) fault(r *rand.Rand) {
 		a.why = []string{"", "it is in maintenance"}[r.IntN(2)]
 		w.note("FAULT: %s must not be chosen: %q", s.name, a.why)
 	}
-}
-
-// forget takes a node whose machine never comes back out of the group. What WAIT acknowledged because of it alone is waived.
-func (w *world) forget(s *server, a *simAgent) {
-	s.gone, s.disk = true, nil
-	r := w.consul.Record.Clone()
-	r.Forget(s.name)
-	w.index++
-	w.consul.Record, w.consul.RecordIndex, w.consul.Index = r, w.index, w.index
-	w.consul.Nodes, w.consul.Agents = without(w.consul.Nodes, s.name), without(w.consul.Agents, a.name)
-	w.acked = slices.DeleteFunc(slices.Clone(w.acked), func(id int) bool {
-		return !slices.ContainsFunc(w.inOrder, func(o *server) bool {
-			return o.name != r.Master && (slices.Contains(o.data, id) || o.disk != nil && slices.Contains(o.disk.data, id))
-		})
-	})
 }
 
 // mayLose tells whether an agent may die alone.

@@ -28,7 +28,6 @@ type server struct {
 	rescued   string        // the run whose data set was saved to a file
 	wasOpen   bool          // was a master when it ended
 	fresh     bool          // has not been attached since it was started
-	gone      bool          // and its machine: for good
 	// queue are orders that wait in its buffers.
 	queue []order
 }
@@ -59,9 +58,6 @@ func (s *server) takesOrders() bool { return s.alive && !s.stopped && s.loading 
 // it is not.
 func (w *world) boot(name string) {
 	s := w.servers[name]
-	if s.gone {
-		return
-	}
 	wasOpen := s.wasOpen
 	w.runs++
 	*s = server{name: name, alive: true, fresh: true, run: fmt.Sprintf("run%d", w.runs), master: frozenAt, disk: s.disk,
