@@ -64,6 +64,9 @@ type group struct {
 	// something is waited for.
 	said, standing string
 	troubled       bool
+	// vetoed is the last judgement that the agent's own master is busy, and vetoedAt when it was formed.
+	vetoed   failover.Judgement
+	vetoedAt time.Duration
 	// change is the change of master that this agent committed, until its history is complete.
 	change *change
 	complain
@@ -79,6 +82,10 @@ type group struct {
 
 // tick is the longest a group goes without looking at everything, should no news arrive.
 const tick = time.Second
+
+// vetoLasts is how long the veto of a busy master stands after it has answered again: the others hear it as soon, and must have taken
+// their votes back by then. Who is busy again and again need not veto each time.
+const vetoLasts = time.Second
 
 // servingGrace is how long a master that was just named may take to report that it is open.
 const servingGrace = time.Second
@@ -201,8 +208,11 @@ func (g *group) judge() time.Duration {
 	j := failover.Judgement{Epoch: r.Epoch, Master: r.Master}
 	switch {
 	case mine && g.busy(own, settings, &j):
+		g.vetoed, g.vetoedAt = j, v.Now
 	case verdict.Down:
 		j.Verdict, j.Evidence, j.Cause = failover.Down, failover.Evidence(verdict.Evidence), verdict.Cause
+	case mine && own.seen.Link == plugin.LinkUp && g.vetoed.Epoch == r.Epoch && v.Now < g.vetoedAt+vetoLasts:
+		j, wake = g.vetoed, min(wake, g.vetoedAt+vetoLasts)
 	}
 	if j.Verdict == failover.Down && g.judged != j.Verdict {
 		g.downSince = v.Now
