@@ -211,7 +211,7 @@ func (a *agent) concerned(server string) *group {
 // observe takes in what a driver saw of one of the group's servers, or of the master that it watches.
 func (g *group) observe(o plugin.Observation) {
 	if n := g.nodes[o.Server]; n != nil {
-		n.observe(o, g.servers.get(n.name), g.now())
+		n.observe(o, g.servers, g.now())
 		if g.servers.put(n.name, n.keep()) {
 			go func() {
 				if err := g.servers.write(); err != nil {

@@ -76,11 +76,11 @@ type node struct {
 	inherited string
 }
 
-// observe takes in what the driver saw. kept is what is known of the server's process by itself.
-func (n *node) observe(o plugin.Observation, kept keptServer, now time.Duration) {
+// observe takes in what the driver saw.
+func (n *node) observe(o plugin.Observation, s *servers, now time.Duration) {
 	// An observation repeats what was last read of the server, which may be older than the answer to an order.
 	if o.Info != nil && (n.seen.Info == nil || !reflect.DeepEqual(*o.Info, *n.seen.Info)) {
-		n.learn(*o.Info, kept, now)
+		n.learn(*o.Info, s, now)
 	}
 	n.seen, n.at = o, now
 	switch busy := o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY"); {
@@ -109,11 +109,11 @@ func (n *node) stat() (state byte, cpu time.Duration, known bool) {
 }
 
 // learn takes in what the server says of itself.
-func (n *node) learn(info plugin.Info, kept keptServer, now time.Duration) {
+func (n *node) learn(info plugin.Info, s *servers, now time.Duration) {
 	if info.RunID != n.info.RunID {
 		// Another run: nothing that was done to the one before holds for it.
 		n.started = now - info.StartedAgo
-		if kept.RunID == info.RunID {
+		if kept := s.get(n.name); kept.RunID == info.RunID {
 			n.started = kept.Started // Redis reckons by a clock that may have been set meanwhile
 		}
 		n.locate(info.ProcessID, now-n.started)

@@ -41,8 +41,9 @@ func TestProcessIsFoundByWhatWasKept(t *testing.T) {
 		{keptServer{RunID: "run", Started: 9 * time.Minute}, time.Minute},
 	} {
 		var ranFor time.Duration
-		n := &node{find: func(_ int, d time.Duration) Process { ranFor = d; return nil }}
-		n.learn(plugin.Info{RunID: "run", StartedAgo: stepped + time.Minute}, c.kept, 10*time.Minute)
+		s := &servers{kept: keptServers{Runs: map[string]keptServer{"a": c.kept}}}
+		n := &node{name: "a", find: func(_ int, d time.Duration) Process { ranFor = d; return nil }}
+		n.learn(plugin.Info{RunID: "run", StartedAgo: stepped + time.Minute}, s, 10*time.Minute)
 		if ranFor != c.want {
 			t.Errorf("kept %+v: looked for a process that runs for %s, want %s", c.kept, ranFor, c.want)
 		}

@@ -226,12 +226,12 @@ type spoken struct {
 }
 
 // is tells whether a result is the same but for its figures, which were told not long ago.
-func (s spoken) is(r checks.Result, every time.Duration) bool {
-	return s.Status == r.Status && (s.Output == r.Output || time.Since(s.at) < every && checks.SameWords(s.Output, r.Output))
+func (s spoken) is(r checks.Result, pause time.Duration) bool {
+	return s.Status == r.Status && (s.Output == r.Output || time.Since(s.at) < pause && checks.SameWords(s.Output, r.Output))
 }
 
-// figuresEvery is how often figures alone are told.
-func (p *publisher) figuresEvery() time.Duration {
+// figuresPause is how long figures alone are not told again.
+func (p *publisher) figuresPause() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return figuresEvery * time.Duration(max(figuresNodes, len(p.nodes))) / figuresNodes
@@ -263,10 +263,10 @@ func (p *publisher) bring(ctx context.Context, there map[string]catalog.Service,
 			delete(said, c.ID)
 		}
 	}
-	every := p.figuresEvery()
+	pause := p.figuresPause()
 	for _, s := range want {
 		for _, c := range s.Checks {
-			if r, ok := results[c.ID]; ok && !said[c.ID].is(r, every) {
+			if r, ok := results[c.ID]; ok && !said[c.ID].is(r, pause) {
 				p.catalog.SetCheck(ctx, c.ID, string(r.Status), r.Output)
 				said[c.ID] = spoken{r, time.Now()}
 			}

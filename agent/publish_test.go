@@ -24,19 +24,18 @@ func TestFiguresAreToldSeldom(t *testing.T) {
 			status checks.Status
 			says   string
 			told   string
+			nodes  int // that the agent has from then on
 		}{
-			{0, checks.Passing, "2 MiB used", "passing 2 MiB used"},
-			{time.Second, checks.Passing, "3 MiB used", "passing 2 MiB used"},
-			{time.Second, checks.Warning, "9 MiB used", "warning 9 MiB used"},
-			{time.Second, checks.Warning, "9 MiB used; fragmentation 1.6", "warning 9 MiB used; fragmentation 1.6"},
-			{figuresEvery, checks.Warning, "8 MiB used; fragmentation 1.6", "warning 8 MiB used; fragmentation 1.6"},
-			{4 * figuresEvery, checks.Warning, "7 MiB used; fragmentation 1.6", "warning 8 MiB used; fragmentation 1.6"},
-			{figuresEvery, checks.Warning, "7 MiB used; fragmentation 1.6", "warning 7 MiB used; fragmentation 1.6"},
+			{0, checks.Passing, "2 MiB used", "passing 2 MiB used", 1},
+			{time.Second, checks.Passing, "3 MiB used", "passing 2 MiB used", 1},
+			{time.Second, checks.Warning, "9 MiB used", "warning 9 MiB used", 1},
+			{time.Second, checks.Warning, "9 MiB used; fragmentation 1.6", "warning 9 MiB used; fragmentation 1.6", 1},
+			{figuresEvery, checks.Warning, "8 MiB used; fragmentation 1.6", "warning 8 MiB used; fragmentation 1.6", 1},
+			{4 * figuresEvery, checks.Warning, "7 MiB used; fragmentation 1.6", "warning 8 MiB used; fragmentation 1.6", 5 * figuresNodes},
+			{figuresEvery, checks.Warning, "7 MiB used; fragmentation 1.6", "warning 7 MiB used; fragmentation 1.6", 5 * figuresNodes},
 		} {
-			if step.after == 4*figuresEvery {
-				for i := range 5 * figuresNodes {
-					p.nodes[strconv.Itoa(i)] = &published{}
-				}
+			for i := range step.nodes {
+				p.nodes[strconv.Itoa(i)] = &published{}
 			}
 			time.Sleep(step.after)
 			results := map[string]checks.Result{"memory": {Status: step.status, Output: step.says}}

@@ -28,7 +28,7 @@ func TestOnStuck(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := &node{killable: c.killable, find: func(int, time.Duration) Process { return c.proc }}
-			n.learn(plugin.Info{RunID: "run"}, keptServer{}, time.Hour)
+			n.learn(plugin.Info{RunID: "run"}, &servers{}, time.Hour)
 			if got := n.onStuck(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}

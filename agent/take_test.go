@@ -8,8 +8,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
-	"github.com/consul-redis-sentinel/consul-redis-sentinel/peers"
-	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
 // taking is a group of agent a, which has node a, at a time that the test moves.
@@ -88,74 +86,3 @@ func TestTakeLeavesAnOlderRecordToALeaseRead(t *testing.T) {
 		t.Errorf("a record made anew is not taken: %d, index %d", g.view.Highest, g.view.State.RecordIndex)
 	}
 }
-
-// The word that the master froze for want of Consul counts until its agent reports otherwise, and not against a report of an
-// opening that came after it, however late the word comes.
-func TestLateWordOfAFreeze(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		report failover.Report
-		want   failover.NodeState
-	}{
-		{"open as it was then", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r1"}}, failover.StateFrozen},
-		{"opened again since", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r2", ReplID2: "r1"}}, failover.StateOpen},
-		{"open as it was before an opening that was not reported", failover.Report{State: failover.StateOpen, Position: failover.Position{ReplID: "r0"}}, failover.StateFrozen},
-		{"silent since", failover.Report{State: failover.StateUnknown, Position: failover.Position{ReplID: "r1"}}, failover.StateFrozen},
-	} {
-		g, now, _ := taking(t)
-		g.nodes = nil
-		s := state(10, 5, false)
-		s.Nodes = map[string]failover.Report{"a": c.report}
-		g.take(s, 0)
-		g.noteReported()
-		*now += time.Second
-		g.hearFrozen(peers.FrozenNotice{Group: "redis", Node: "a", Epoch: 1, ReplID: "r1"})
-		if got := g.masterView().ReportedState; got != string(c.want) {
-			t.Errorf("%s: counts as %s, want %s", c.name, got, c.want)
-		}
-	}
-}
-
-// The veto of a busy master stands for a moment after it has answered, until the others have heard it too; not when it is silent for
-// good.
-func TestVetoOutlastsTheVotes(t *testing.T) {
-	g, now, _ := taking(t)
-	n := g.nodes["a"]
-	began := state(10, 5, false)
-	began.Nodes = map[string]failover.Report{"a": {State: failover.StateOpen}}
-	g.take(began, 0)
-	s := failover.DefaultSettings()
-	s.DownAfter, s.BusyAfter = failover.Duration(100*time.Millisecond), failover.Duration(2*time.Second)
-	g.view.State.Settings = &s
-	n.proc = running{}
-	verdict := func(link plugin.Link, silent, after time.Duration) failover.Verdict {
-		*now += after
-		g.view.Now = *now
-		n.observe(plugin.Observation{Link: link, SilentFor: silent}, keptServer{}, *now)
-		g.judge()
-		return g.view.Judgement.Verdict
-	}
-	for _, c := range []struct {
-		name          string
-		link          plugin.Link
-		silent, after time.Duration
-		want          failover.Verdict
-	}{
-		{"well", plugin.LinkUp, 0, time.Second, ""},
-		{"silent", plugin.LinkSilent, 300 * time.Millisecond, time.Second, failover.Busy},
-		{"has answered", plugin.LinkUp, 0, time.Millisecond, failover.Busy},
-		{"has answered a while ago", plugin.LinkUp, 0, vetoLasts, ""},
-		{"silent once more", plugin.LinkSilent, 300 * time.Millisecond, time.Second, failover.Busy},
-		{"silent for good", plugin.LinkSilent, 2*time.Second + 1, time.Millisecond, failover.Down},
-	} {
-		if got := verdict(c.link, c.silent, c.after); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-// running is a process that works.
-type running struct{ Process }
-
-func (running) Ended() bool                       { return false }
-func (running) Stat() (byte, time.Duration, bool) { return 'R', time.Second, true }

@@ -418,15 +418,7 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	} else {
 		next.Repeats = 0
 	}
-	newest, _ := r.newest()
-	if p := chosen.Position; p.ReplID != "" && r.opening(p.ReplID) < 0 && newest.ReplID != "" && p.ReplID2 == newest.ReplID {
-		// It is in an opening that never reached the record, and which the next would hide. A replica parts from the history before
-		// where it stood when it followed, so offsets in the two compare as of one epoch; the master parts where it opened.
-		if choice.Node == r.Master && chosen.RunID == r.RunID {
-			newest.Epoch = r.Epoch
-		}
-		next.Lineage = append(next.Lineage, opened(newest.Epoch, p))
-	}
+	next.Lineage = append(next.Lineage, r.unwritten(chosen)...)
 	for name, m := range next.Eligible {
 		m.Syncing, m.Deposed = "", next.Epoch
 		next.Eligible[name] = m

@@ -80,6 +80,21 @@ func (r *Record) continues(replID string) bool {
 	return ok
 }
 
+// unwritten is the opening that a node is in and that never reached the record; none if there is no such. What is opened next would
+// hide it. A replica parts from the history before where it stood when it followed, so offsets in the two compare as of one
+// epoch; the master parts where it opened.
+func (r *Record) unwritten(rep Report) []Opening {
+	p := rep.Position
+	newest, _ := r.newest()
+	switch {
+	case p.ReplID == "" || r.opening(p.ReplID) >= 0 || newest.ReplID == "" || p.ReplID2 != newest.ReplID:
+		return nil
+	case rep.Node == r.Master && rep.RunID == r.RunID:
+		return []Opening{opened(r.Epoch, p)}
+	}
+	return []Opening{opened(newest.Epoch, p)}
+}
+
 // present is the group's history: for each replication id of it, up to which offset it is part of it.
 func (r *Record) present() map[string]int64 {
 	ends, end := map[string]int64{}, int64(math.MaxInt64)

@@ -49,7 +49,7 @@ func (v *View) rescue(d *Decision, n *Local) {
 	r := v.State.Record
 	why := r.hold(n)
 	bytes, known := r.beyond(n.Position)
-	if !known || bytes == 0 || n.Position.Offset == 0 {
+	if !known || bytes == 0 { // it is held all the same, so they were not counted
 		bytes = -1
 	}
 	d.do(Rescue{Node: n.Name, RunID: n.RunID, Epoch: max(r.Eligible[n.Name].Deposed, 1), Bytes: bytes, Why: why})

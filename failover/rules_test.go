@@ -125,19 +125,17 @@ func TestFencing(t *testing.T) {
 	} {
 		s := electing(func(s *State) { s.Nodes["a"] = c.report })
 		v := &View{Now: time.Hour, Memory: Memory{Seen: time.Hour}, State: s}
-		defer func() {
-			s.Record.Election.Kind = ForOrder
-			dead := c.report.State == StateDead && c.report.Attempt == 9
-			if fenced, how, _ := v.fencing(); fenced != (c.fenced || dead) {
-				t.Errorf("%s, by an order, when the lease has ended: fenced is %v (%s)", c.name, fenced, how)
-			}
-		}()
 		if fenced, how, _ := v.fencing(); fenced != c.fenced {
 			t.Errorf("%s: fenced is %v (%s), want %v", c.name, fenced, how, c.fenced)
 		}
 		v.Now += fenceWait(v.State.Record.lease(v.settings()))
 		if fenced, how, _ := v.fencing(); !fenced {
 			t.Errorf("%s: not fenced when the lease has ended (%s)", c.name, how)
+		}
+		s.Record.Election.Kind = ForOrder
+		dead := c.report.State == StateDead && c.report.Attempt == 9
+		if fenced, how, _ := v.fencing(); fenced != (c.fenced || dead) {
+			t.Errorf("%s, by an order, when the lease has ended: fenced is %v (%s)", c.name, fenced, how)
 		}
 	}
 }
