@@ -152,7 +152,9 @@ func (a *agent) run(ctx context.Context) {
 	})
 	parts.Go(func() { a.leases.run(ctx) })
 	parts.Go(func() { a.prune(ctx) })
-	parts.Go(func() { a.watchMaintenance(ctx) })
+	parts.Go(func() {
+		a.parts.Consul.WatchMaintenance(ctx, func(found map[string]string) { a.maintain(ctx, found) })
+	})
 	parts.Go(func() { a.peers.run(ctx) })
 	parts.Go(func() { a.publish.run(ctx, a.name, a.serviceIDs()) })
 	named := map[string]*group{}

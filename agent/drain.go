@@ -2,30 +2,14 @@ package agent
 
 import (
 	"context"
-	"maps"
 	"time"
 )
 
-const (
-	// maintenanceEvery is how often the local Consul agent is asked what is in maintenance; it answers from memory.
-	maintenanceEvery = time.Second
-	// drainLimit is how long an agent that leaves waits until its masters are handed over.
-	drainLimit = 30 * time.Second
-)
+// drainLimit is how long an agent that leaves waits until its masters are handed over.
+const drainLimit = 30 * time.Second
 
-// watchMaintenance takes over what operators say in Consul: a node in maintenance does not become master, and does not
+// maintain takes over what operators say in Consul: a node in maintenance does not become master, and does not
 // stay it when another can take over.
-func (a *agent) watchMaintenance(ctx context.Context) {
-	var known map[string]string
-	for ctx.Err() == nil {
-		if found, err := a.parts.Consul.Maintenance(ctx); err == nil && !maps.Equal(found, known) {
-			a.maintain(ctx, found)
-			known = found
-		}
-		sleep(ctx, maintenanceEvery)
-	}
-}
-
 func (a *agent) maintain(ctx context.Context, found map[string]string) {
 	for _, g := range a.groups {
 		reasons, drained := map[string]string{}, map[string]bool{}

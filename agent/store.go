@@ -17,8 +17,8 @@ type Consul interface {
 	WatchGroups(ctx context.Context, groups []string, each func(group string, s failover.State))
 	PutSettings(ctx context.Context, group string, s failover.Settings, index uint64) error
 	PutAgent(ctx context.Context, group string, a failover.AgentInfo) error
-	// Maintenance says which services of this machine are in maintenance mode, by id, "" being all, and why.
-	Maintenance(ctx context.Context) (map[string]string, error)
+	// WatchMaintenance delivers which services of this machine are in maintenance mode, by id, "" being all, and why.
+	WatchMaintenance(ctx context.Context, each func(map[string]string))
 	// PeerKey is the secret by which agents know each other.
 	PeerKey(ctx context.Context) ([]byte, error)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 )
 
 const (
@@ -131,7 +133,7 @@ func (c *Catalog) keepAlive(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		pause := heartbeat
+		pause := beat.Until(heartbeat)
 		if err != nil {
 			if !troubled {
 				c.log.Warn("the local Consul agent does not take the heartbeat", "error", err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 )
 
 // homeAfter is how long a fallback is used before the configured address is tried again: long enough that a
@@ -93,7 +95,7 @@ func (e *endpoints) avoid(i int) {
 // it, and so that the next fault does not meet this agent at an address of another machine. It feels the pulse likewise.
 func (c *Catalog) goHome(ctx context.Context) {
 	for ctx.Err() == nil {
-		sleep(ctx, homePoll)
+		sleep(ctx, beat.Until(homePoll))
 		if !c.endpoints.away() && !c.pulse.silent() {
 			continue
 		}

@@ -6,8 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 )
 
 // The ids of the checks by which Consul keeps its maintenance mode (agent/structs in Consul's API documentation:
@@ -17,9 +20,23 @@ const (
 	serviceMaintenance = "_service_maintenance:"
 )
 
-// Maintenance says of which services of the local Consul agent an operator has said that they are in maintenance, by id, and
-// why. The id "" stands for the whole machine.
-func (c *Catalog) Maintenance(ctx context.Context) (map[string]string, error) {
+// maintenanceEvery is how often the local Consul agent is asked what is in maintenance; it answers from memory.
+const maintenanceEvery = time.Second
+
+// WatchMaintenance delivers, until ctx ends, which services of the local Consul agent an operator has put into maintenance, by id,
+// and why. The id "" stands for the whole machine.
+func (c *Catalog) WatchMaintenance(ctx context.Context, each func(map[string]string)) {
+	var known map[string]string
+	for ctx.Err() == nil {
+		if found, err := c.maintenance(ctx); err == nil && !maps.Equal(found, known) {
+			each(found)
+			known = found
+		}
+		sleep(ctx, beat.Until(maintenanceEvery))
+	}
+}
+
+func (c *Catalog) maintenance(ctx context.Context) (map[string]string, error) {
 	found := map[string]string{}
 	err := c.local(ctx, "look for maintenance mode", callTimeout, func(ctx context.Context, a *api.Agent) error {
 		checks, err := a.ChecksWithFilterOpts(`CheckID matches "^_(node|service)_maintenance"`, queryOptions(ctx, false))

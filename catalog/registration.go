@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 )
 
 const (
@@ -226,7 +228,7 @@ func sweep(ctx context.Context, a *api.Agent, s Service) error {
 
 // keepServices keeps Consul told until ctx ends.
 func (c *Catalog) keepServices(ctx context.Context) {
-	refresh := time.NewTicker(outputEvery / 2)
+	refresh := time.NewTimer(0)
 	defer refresh.Stop()
 	compared := time.Now()
 	for {
@@ -234,6 +236,7 @@ func (c *Catalog) keepServices(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-refresh.C:
+			refresh.Reset(beat.Until(outputEvery / 2))
 		case <-c.registry.wake:
 		}
 		if time.Since(compared) > readBack {

@@ -57,7 +57,8 @@ func Serve(d Driver, logger hclog.Logger) error {
 		VersionedPlugins: versions(w),
 		Logger:           logger,
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
-			s := grpc.NewServer(options...)
+			s := grpc.NewServer(append(options,
+				grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window))...)
 			server <- s
 			return s
 		},

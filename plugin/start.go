@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 )
 
 // startTimeout is how long a driver process may take to say that it serves.
@@ -94,6 +95,9 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 		Logger:           o.Logger,
 		SyncStdout:       io.Discard,
 		SyncStderr:       io.Discard,
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
+		},
 	})
 	d, err := p.dispense()
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 
 	// A driver is asked for a sign of life every pulseEvery. When none came for hangsAfter, what it last
 	// said of its servers is no longer true; after killAfter it is killed and started again.
-	pulseEvery = 500 * time.Millisecond
+	pulseEvery = time.Second
 	hangsAfter = time.Second
 	killAfter  = 10 * time.Second
 
@@ -162,11 +164,12 @@ func (s *Supervisor) pass(o Observation) {
 
 // feelPulse returns when the driver gave no sign of life for killAfter.
 func (s *Supervisor) feelPulse(ctx context.Context, p *Process) error {
-	tick := time.NewTicker(pulseEvery)
+	tick := time.NewTimer(beat.Until(pulseEvery))
 	defer tick.Stop()
 	for last := time.Now(); ; {
 		select {
 		case <-tick.C:
+			tick.Reset(beat.Until(pulseEvery))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
@@ -114,7 +115,7 @@ func (w *watcher) run(ctx context.Context) {
 	w.joining = time.NewTimer(joiningInfoEvery)
 	w.observed()
 	w.dial(ctx)
-	ping := time.NewTimer(untilBeat(w.settings.PingEvery))
+	ping := time.NewTimer(beat.Until(w.settings.PingEvery))
 	defer ping.Stop()
 	deadline := time.NewTimer(w.settings.SilentAfter) // for silence
 	defer deadline.Stop()
@@ -147,7 +148,7 @@ func (w *watcher) run(ctx context.Context) {
 			}
 			set = false
 		case now := <-ping.C:
-			ping.Reset(untilBeat(w.settings.PingEvery))
+			ping.Reset(beat.Until(w.settings.PingEvery))
 			w.pingDue(now)
 		case <-deadline.C:
 			w.silenceDue()
@@ -161,13 +162,6 @@ func (w *watcher) run(ctx context.Context) {
 		}
 	}
 }
-
-// firstBeat is when this process began.
-var firstBeat = time.Now()
-
-// untilBeat is the time until the next beat of those that come so often. Watchers of the same pace ask on the same beats, so that
-// a hundred servers wake the process no more often than one.
-func untilBeat(every time.Duration) time.Duration { return every - time.Since(firstBeat)%every }
 
 // observed pushes what is known now.
 func (w *watcher) observed() {

@@ -198,14 +198,22 @@ func (c *consulClient) SetCheck(_ context.Context, id, status, _ string) {
 // SetAgentCheck implements agent.Consul.
 func (c *consulClient) SetAgentCheck(string, string) {}
 
-// Maintenance implements agent.Consul.
-func (c *consulClient) Maintenance(context.Context) (found map[string]string, err error) {
-	c.locally(func(k *localConsul) {
-		if why := k.m.maintenance; why != "" {
-			found = map[string]string{"": why}
+// WatchMaintenance implements agent.Consul.
+func (c *consulClient) WatchMaintenance(ctx context.Context, each func(map[string]string)) {
+	var known map[string]string
+	for ctx.Err() == nil {
+		var found map[string]string
+		c.locally(func(k *localConsul) {
+			if why := k.m.maintenance; why != "" {
+				found = map[string]string{"": why}
+			}
+		})
+		if !maps.Equal(found, known) {
+			each(found)
+			known = found
 		}
-	})
-	return found, nil
+		sleep(ctx, time.Second)
+	}
 }
 
 // PeerKey implements agent.Consul.
