@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -46,7 +47,7 @@ func findProcess(pid int, ranFor time.Duration) Process {
 
 func (p process) Ended() bool {
 	s, err := readStat(p.pid)
-	return os.IsNotExist(err) || err == nil && (s.start != p.start || s.ended())
+	return os.IsNotExist(err) || errors.Is(err, unix.ESRCH) || err == nil && (s.start != p.start || s.ended())
 }
 
 func (p process) Stat() (state byte, cpu time.Duration, ok bool) {
