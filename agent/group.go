@@ -140,8 +140,8 @@ func (g *group) step(ctx context.Context) time.Duration {
 		}
 		if v.Read {
 			n.inherit(v.State.Nodes[name])
-			n.recall(g.servers, v.State, v.Now)
 		}
+		n.recall(g.servers, v.State.Nodes[name], v.Now)
 		l := n.local(v.State.Nodes[name])
 		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.settings().BusyAfter)
 		v.Local = append(v.Local, l)

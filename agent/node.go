@@ -185,28 +185,29 @@ func (n *node) inherit(known failover.Report) {
 	}
 }
 
-// recall is what can be known of a server that has not answered since this agent started: its process, by what an agent
-// before it kept, and whether it may be open, by what that one reported.
-func (n *node) recall(s *servers, state failover.State, now time.Duration) {
-	known := state.Nodes[n.name]
-	if n.info.RunID != "" || known.RunID == "" {
+// recall is what can be known of a server that has not answered since this agent started: its process, and whether it may be
+// open, by what an agent before this one kept on the disk and, once Consul was read, reported.
+func (n *node) recall(s *servers, known failover.Report, now time.Duration) {
+	kept := s.get(n.name)
+	if n.info.RunID != "" {
 		return
 	}
+	if n.proc == nil && kept.RunID != "" && (known.RunID == "" || known.RunID == kept.RunID) {
+		n.locate(kept.PID, now-kept.Started)
+		_, n.cpuAtSilence, _ = n.stat()
+	}
+	n.maybeOpen = n.maybeOpen || kept.Open && n.proc != nil
 	switch known.State {
 	case failover.StateOpen, failover.StatePaused, failover.StateBusy:
 		n.maybeOpen = true
 	case failover.StateUnknown:
 		n.maybeOpen = n.maybeOpen || known.MaybeOpen
 	}
-	if kept := s.get(n.name); n.proc == nil && kept.RunID == known.RunID {
-		n.locate(kept.PID, now-kept.Started)
-		_, n.cpuAtSilence, _ = n.stat()
-	}
 }
 
 // keep is what an agent after this one needs to end the server.
 func (n *node) keep() keptServer {
-	return keptServer{RunID: n.info.RunID, PID: n.info.ProcessID, Started: n.started}
+	return keptServer{RunID: n.info.RunID, PID: n.info.ProcessID, Started: n.started, Open: n.maybeOpen}
 }
 
 func (n *node) state() failover.NodeState {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// servers keeps in data_dir which processes the servers are, so that an agent that starts beside one that does not answer
-// can end it. Without it, or when it cannot be read, nothing is known of such a server.
+// servers keeps in data_dir which processes the servers are and whether they take writes, so that an agent that starts beside one
+// that does not answer can end it. Without it, or when it cannot be read, nothing is known of such a server.
 type servers struct {
 	path string
 	mu   sync.Mutex
@@ -30,6 +30,8 @@ type keptServer struct {
 	PID   int    `json:"pid"`
 	// Started is when the server was started, since the boot; within a second or two.
 	Started time.Duration `json:"started_ns"`
+	// Open tells that it was ordered to take writes, and has not confirmed since that it takes none.
+	Open bool `json:"open,omitempty"`
 	// MinReplicas is the server's own min-replicas-to-write, while the agent has set another; nil while it has not.
 	MinReplicas *int `json:"min_replicas_to_write,omitempty"`
 }
@@ -53,12 +55,17 @@ func (s *servers) get(node string) keptServer {
 	return s.kept.Runs[node]
 }
 
-// put keeps which run a server is, and says whether that is new and to be written.
+// put keeps which run a server is and whether it is open, and says whether that is new and to be written.
 func (s *servers) put(node string, run keptServer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if run.RunID == "" || s.kept.Runs[node].RunID == run.RunID {
+	known := s.kept.Runs[node]
+	switch {
+	case run.RunID == "" || run.RunID == known.RunID && run.Open == known.Open:
 		return false
+	case run.RunID == known.RunID:
+		known.Open = run.Open
+		run = known
 	}
 	s.kept.Runs[node] = run
 	return true

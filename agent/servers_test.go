@@ -3,6 +3,7 @@ package agent
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -14,10 +15,18 @@ func TestServersOutliveTheProcessNotTheBoot(t *testing.T) {
 	if !kept.put("a", run) || kept.put("a", run) {
 		t.Error("a run is new once")
 	}
+	own := 1
+	if err := kept.keepMinReplicas("a", "r1", &own); err != nil {
+		t.Fatal(err)
+	}
+	run.Open, run.MinReplicas = true, &own
+	if !kept.put("a", keptServer{RunID: "r1", Open: true}) || kept.put("a", keptServer{RunID: "r1", Open: true}) {
+		t.Error("that it is open is new once")
+	}
 	if err := kept.write(); err != nil {
 		t.Fatal(err)
 	}
-	if got := openServers(dir).get("a"); got != run {
+	if got := openServers(dir).get("a"); !reflect.DeepEqual(got, run) {
 		t.Errorf("after a restart: %+v", got)
 	}
 	if got := openServers(dir).get("b"); got != (keptServer{}) {

@@ -13,21 +13,33 @@ import (
 
 // An agent that starts beside a server that does not answer knows its process from the agent before, and ends it.
 func TestAgentFindsItsServerStopped(t *testing.T) {
-	s, before := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\n"})
-	old := master(s, before)
-	agent := agentOf(s, old)
-	must(t, old.Stop())
-	must(t, agent.Kill())
-	must(t, agent.Start())
-	eventually(t, "the stopped server has been ended", func(context.Context) error {
-		if old.Running() {
-			return fmt.Errorf("%s runs", old.Name)
-		}
-		return nil
-	})
-	must(t, old.Start())
-	if after := steady(t, s, before.Record.Epoch+1); after.Record.Master == old.Node {
-		t.Errorf("%s is master again", old.Node)
+	for _, consul := range []string{"answers", "hangs"} {
+		t.Run("Consul "+consul, func(t *testing.T) {
+			s, before := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\n"})
+			old := master(s, before)
+			agent := agentOf(s, old)
+			must(t, old.Stop())
+			must(t, agent.Kill())
+			if consul == "hangs" {
+				for _, c := range s.Consuls() {
+					must(t, c.Stop())
+				}
+			}
+			must(t, agent.Start())
+			eventually(t, "the stopped server has been ended", func(context.Context) error {
+				if old.Running() {
+					return fmt.Errorf("%s runs", old.Name)
+				}
+				return nil
+			})
+			for _, c := range s.Consuls() {
+				must(t, c.Cont())
+			}
+			must(t, old.Start())
+			if after := steady(t, s, before.Record.Epoch+1); after.Record.Master == old.Node {
+				t.Errorf("%s is master again", old.Node)
+			}
+		})
 	}
 }
 
