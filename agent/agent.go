@@ -92,7 +92,7 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(con
 	if a.parts, err = parts(ctx, cfg); err != nil {
 		return nil, err
 	}
-	a.leases = &leases{read: a.parts.Consul.ReadRecords, now: a.parts.Now, log: a.log, kick: make(chan struct{}, 1)}
+	a.leases = &leases{read: a.parts.Consul.ReadRecords, now: a.parts.Now, alarm: a.parts.Alarm, log: a.log, kick: make(chan struct{}, 1)}
 	a.publish = newPublisher(a.parts.Consul, a.log)
 	a.rescues = newRescues(cfg.Agent.RescueDir, cfg.Agent.RescueKeep)
 	a.peers = &peerPort{agent: a}

@@ -16,12 +16,17 @@ import (
 // that its predecessor left open takes writes on nobody's word.
 const firstRead = 100 * time.Millisecond
 
+// overdue is by how much a read may be late before the alarm has the leases looked at. A suspend that is shorter delays their end by
+// no more than it took.
+const overdue = 100 * time.Millisecond
+
 // leases reads the records of all groups consistently, in one read for all of them, often enough that a lease
 // is renewed well before it ends.
 type leases struct {
 	read   func(ctx context.Context, groups []string) (map[string]catalog.VersionedRecord, error)
 	now    func() time.Duration
 	log    hclog.Logger
+	alarm  Alarm
 	groups []*group // those with nodes of this agent
 	kick   chan struct{}
 	complain
@@ -67,11 +72,18 @@ func (l *leases) renew(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.alarm.Rings():
+			// The machine was suspended: what is open may have no lease any more, and no timer says so.
+			for _, g := range l.groups {
+				g.tell(ctx, func() {})
+			}
+			timer.Reset(0)
 		case <-failed:
 			timer.Reset(errorPause)
 		case <-timer.C:
 			every := l.interval()
 			timer.Reset(every)
+			l.alarm.Set(l.now() + every + overdue)
 			reads.Go(func() {
 				if !l.confirmed(ctx, 2*every, l.groups) {
 					poke(failed)

@@ -23,7 +23,8 @@ type Parts struct {
 	// Drivers by kind. There is always one of "redis", which an agent without nodes observes with.
 	Drivers map[string]plugin.Driver
 	// Now is the time since the machine started, on a clock that runs on while the machine is suspended.
-	Now func() time.Duration
+	Now   func() time.Duration
+	Alarm Alarm
 	// Process finds a living process of this machine that has run for so long, nil if there is none of that number.
 	Process func(pid int, ranFor time.Duration) Process
 	// Peers makes the way to other agents, whose requests handler answers. When nil, it is the port of the configuration.
@@ -47,7 +48,12 @@ func (o Options) parts(ctx context.Context, cfg *config.Config) (*Parts, error) 
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	p := &Parts{Consul: consul, Drivers: map[string]plugin.Driver{}, Now: bootNow, Process: findProcess}
+	alarm, err := newBootAlarm()
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	p := &Parts{Consul: consul, Drivers: map[string]plugin.Driver{}, Now: bootNow, Alarm: alarm, Process: findProcess}
 	var running []*plugin.Supervisor
 	p.Close = func(forGood bool) {
 		for _, d := range running {
@@ -57,6 +63,7 @@ func (o Options) parts(ctx context.Context, cfg *config.Config) (*Parts, error) 
 				d.Close()
 			}
 		}
+		alarm.close()
 		unlock()
 	}
 	kinds := []string{watcherKind}

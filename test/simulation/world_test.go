@@ -209,10 +209,16 @@ func (m *machine) start() {
 
 func (l *life) parts(context.Context, *config.Config) (*agent.Parts, error) {
 	return &agent.Parts{
-		Consul: l.client, Drivers: map[string]plugin.Driver{"redis": l.driver}, Now: l.clock,
+		Consul: l.client, Drivers: map[string]plugin.Driver{"redis": l.driver}, Now: l.clock, Alarm: noAlarm{},
 		Process: l.process, Peers: l.peers, Close: func(bool) { l.driver.close() },
 	}, nil
 }
+
+// noAlarm never rings: no machine is suspended here.
+type noAlarm struct{}
+
+func (noAlarm) Set(time.Duration)      {}
+func (noAlarm) Rings() <-chan struct{} { return nil }
 
 // crash ends the machine's agent: nothing comes from it any more but what it had sent. The caller holds the lock.
 func (m *machine) crash() {
