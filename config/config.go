@@ -148,7 +148,7 @@ func defaultNode(name string) Node {
 	n := Node{Name: name, Driver: "redis", Priority: 100}
 	c := &n.Checks
 	c.Alive.Warning, c.Alive.Critical = 100*time.Millisecond, time.Second
-	c.Replication.Warning, c.Replication.Critical = 10*time.Second, time.Minute
+	c.Replication.Warning, c.Replication.Critical = 20*time.Second, time.Minute
 	c.ReplicationBytes.Warning, c.ReplicationBytes.Critical = 10<<20, 100<<20
 	c.Memory.Warning, c.Memory.Critical = 80, 95
 	c.Clients.Warning, c.Clients.Critical = 80, 95

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +37,60 @@ func TestReferenceIsTrue(t *testing.T) {
 	}
 	if string(b) != want {
 		t.Errorf("%s is not what the code reads; run: go test ./config -update", docs)
+	}
+}
+
+// silent says nothing that it need not; the comments are places to say more.
+const silent = `
+agent {
+#agent
+}
+consul {
+#consul
+}
+group "redis" {
+#group
+}
+node "a" {
+  group   = "redis"
+  address = "127.0.0.1:6379"
+#node
+}
+`
+
+// A default that the reference gives as a literal is what holds without the line.
+func TestReferenceHasTheDefaults(t *testing.T) {
+	sameDefaults(t, "#agent", "%s", agentKeys, func(c *Config) *Agent { return &c.Agent })
+	sameDefaults(t, "#consul", "%s", consulKeys, func(c *Config) *Consul { return &c.Consul })
+	sameDefaults(t, "#group", "%s", groupKeys, func(c *Config) *Group { return &c.Groups[0] })
+	sameDefaults(t, "#node", "%s", nodeKeys, func(c *Config) *Node { return &c.Nodes[0] })
+	for name, keys := range checkKeys {
+		sameDefaults(t, "#node", fmt.Sprintf("check %q {\n%%s}\n", name), keys, func(c *Config) *Checks { return &c.Nodes[0].Checks })
+	}
+}
+
+var literal = regexp.MustCompile(`^("[^"]*"|[0-9]+|true|false)$`)
+
+func sameDefaults[T any](t *testing.T, place, block string, keys []key[T], of func(*Config) *T) {
+	var lines strings.Builder
+	for _, k := range keys {
+		if literal.MatchString(k.def) {
+			fmt.Fprintf(&lines, "%s = %s\n", k.name, k.def)
+		}
+	}
+	var values [2]*T
+	for i, src := range []string{silent, strings.Replace(silent, place, fmt.Sprintf(block, lines.String()), 1)} {
+		c, err := Parse("defaults.hcl", []byte(src))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, src)
+		}
+		values[i] = of(c)
+	}
+	for _, k := range keys {
+		is, told := reflect.ValueOf(k.to(values[0])).Elem().Interface(), reflect.ValueOf(k.to(values[1])).Elem().Interface()
+		if !reflect.DeepEqual(is, told) {
+			t.Errorf("%s %s is %v by default, and %v by the reference", place, k.name, is, told)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 	ExitConfig ExitCode = 3
 	// ExitNoConsul: no Consul agent answers, or Consul has no leader.
 	ExitNoConsul ExitCode = 4
-	// ExitRefused: the agents, or this program, would not do it, and said why.
+	// ExitRefused: the agents, or this program, would not do it or called it off, and said why.
 	ExitRefused ExitCode = 5
 	// ExitTimeout: it was not done in time; it may still be done.
 	ExitTimeout ExitCode = 6
@@ -42,7 +42,7 @@ var exitCodes = []struct {
 	{ExitUsage, "the command line is wrong"},
 	{ExitConfig, "the configuration is wrong"},
 	{ExitNoConsul, "no Consul agent answers, or Consul has no leader"},
-	{ExitRefused, "the request was refused, with the reason"},
+	{ExitRefused, "the request was refused or called off, with the reason"},
 	{ExitTimeout, "it was not done in time; it may still be done"},
 }
 

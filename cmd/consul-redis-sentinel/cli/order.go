@@ -129,7 +129,13 @@ func (c *CLI) order(ctx context.Context, k *catalog.Catalog, group string, limit
 
 	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	f := follower{cli: c, order: o, before: epochOf(before), begun: begun}
+	f := follower{cli: c, order: o, begun: begun}
+	if r := before.Record; r != nil {
+		f.before = r.Epoch
+		if r.Phase == failover.Steady { // of a group that has no master it may become the same again
+			f.master = r.Master
+		}
+	}
 	k.WatchGroup(wait, group, func(s failover.State) {
 		if f.see(s) {
 			cancel()
@@ -141,6 +147,9 @@ func (c *CLI) order(ctx context.Context, k *catalog.Catalog, group string, limit
 	if f.refused != "" {
 		_ = k.DeleteOrder(context.WithoutCancel(ctx), group, f.refusedAt) // it has been read
 		return refusedf("refused: %s", f.refused)
+	}
+	if f.amiss != "" {
+		return refusedf("%s; \"history %s\" and the log of the leader say why", f.amiss, group)
 	}
 	return c.tellSteps(ctx, k, group, f.after)
 }
@@ -161,34 +170,31 @@ func mayOrder(group string, s failover.State, o failover.Order) error {
 	return nil
 }
 
-func epochOf(s failover.State) uint64 {
-	if s.Record == nil {
-		return 0
-	}
-	return s.Record.Epoch
-}
-
 // follower looks at the states that follow an order, and tells each step once.
 type follower struct {
 	cli    *CLI
 	order  failover.Order
-	before uint64
+	before uint64 // the epoch when it was written
+	master string // then; empty when there was none
 	begun  time.Time
 
-	electing, elected bool
-	// done is set with what came of it: either refused, or the epoch after.
+	read, electing, elected bool
+	// done is set with what came of it: either refused, or the epoch after, or how that is not what was ordered.
 	done      bool
 	refused   string
 	refusedAt uint64
 	after     uint64
+	amiss     string
 }
 
 // see takes in a state and tells whether the order has come to its end.
 func (f *follower) see(s failover.State) bool {
-	if o := s.Order; o != nil && o.ID == f.order.ID && o.Refused != "" {
-		f.done, f.refused, f.refusedAt = true, o.Refused, s.OrderIndex
+	waits := s.Order != nil && s.Order.ID == f.order.ID
+	if waits && s.Order.Refused != "" {
+		f.done, f.refused, f.refusedAt = true, s.Order.Refused, s.OrderIndex
 		return true
 	}
+	f.read = f.read || waits
 	r := s.Record
 	if r == nil {
 		return false
@@ -197,18 +203,35 @@ func (f *follower) see(s failover.State) bool {
 		f.electing = true
 		f.say("electing, led by %s: %s", r.Election.Leader, r.Election.Cause)
 	}
-	if r.Epoch <= f.before || r.Phase != failover.Steady {
+	switch {
+	case r.Phase != failover.Steady || r.Epoch < f.before:
 		return false
+	case r.Epoch == f.before:
+		if f.done = f.read && !waits; f.done {
+			f.amiss = fmt.Sprintf("it was called off, and %s is still master of epoch %d", r.Master, r.Epoch)
+		}
+		return f.done
 	}
 	if !f.elected {
 		f.elected = true
 		f.say("%s is master of epoch %d, and redis-master names %s", r.Master, r.Epoch, r.Address)
 	}
 	if _, open := r.Open(); open && !f.done {
-		f.done, f.after = true, r.Epoch
+		f.done, f.after, f.amiss = true, r.Epoch, f.otherwise(r.Master)
 		f.say("%s takes writes", r.Master)
 	}
 	return f.done
+}
+
+// otherwise says how this master is not what was ordered; empty when it is.
+func (f *follower) otherwise(master string) string {
+	switch planned := f.order.Kind == failover.OrderSwitchover || f.order.Kind == failover.OrderFailover; {
+	case planned && master == f.master:
+		return fmt.Sprintf("it was called off, and %s was chosen again", master)
+	case f.order.Target != "" && master != f.order.Target:
+		return fmt.Sprintf("%s became master, and not %s", master, f.order.Target)
+	}
+	return ""
 }
 
 func (f *follower) say(format string, args ...any) {
