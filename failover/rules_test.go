@@ -212,6 +212,10 @@ func forked(n Report, from string, at int64) Report {
 }
 
 func TestStart(t *testing.T) {
+	left := func(n Report) Report { // its master is gone
+		n.State = StateSyncing
+		return n
+	}
 	node := func(name string, keys int64, replID, master string) Report {
 		state := StateFollowing
 		if master == "" {
@@ -230,10 +234,13 @@ func TestStart(t *testing.T) {
 		{"all empty", []Report{node("b", 0, "x", ""), node("a", 0, "y", "")}, nil, "a", "the first by name"},
 		{"one holds data", []Report{node("a", 0, "x", ""), node("b", 3, "y", "")}, nil, "b", "b holds the data"},
 		{"two hold different data", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")}, nil, "", "several nodes hold different data: a (3 keys), b (3 keys)"},
-		{"two have one history", []Report{node("a", 3, "x", "z"), node("b", 5, "x", "z")}, nil, "b", "b holds the data"},
+		{"two have one history", []Report{left(node("a", 3, "x", "z")), left(node("b", 5, "x", "z"))}, nil, "b", "b holds the data"},
+		{"two follow a master that has not reported", []Report{node("a", 3, "x", "z"), node("b", 5, "x", "z")}, nil, "", "a follows z, which no agent has reported"},
+		{"two follow an empty one that has not reported", []Report{node("a", 0, "x", "z"), node("b", 0, "y", "")}, nil, "", "a follows z, which no agent has reported"},
+		{"one follows a master by another name", []Report{node("a", 3, "x", "z"), node("b", 3, "x", "")}, nil, "b", "b holds the data"},
 		{"a replication that works", []Report{node("a", 3, "x", "b"), node("b", 3, "x", ""), node("c", 0, "y", "")}, nil, "b", "b is the master of the replication that was found"},
 		{"a replication that works, beside other data", []Report{node("a", 3, "x", "b"), node("b", 3, "x", ""), node("c", 1, "y", "")}, nil, "", "different data: b (3 keys), c (1 keys)"},
-		{"one went on from the other", []Report{forked(node("a", 5, "y", "z"), "x", 3), node("b", 3, "x", "z")}, nil, "a", "a holds the data"},
+		{"one went on from the other", []Report{left(forked(node("a", 5, "y", "z"), "x", 3)), left(node("b", 3, "x", "z"))}, nil, "a", "a holds the data"},
 		{"one went on from before the other's end", []Report{forked(node("a", 5, "y", "z"), "x", 3), node("b", 7, "x", "z")}, nil, "", "different data: a (5 keys), b (7 keys)"},
 		{"a replication that works, beside one that it left behind", []Report{node("c", 5, "y", "a"), forked(node("a", 5, "y", ""), "x", 3), node("b", 4, "x", "z")}, nil, "", "different data: a (5 keys), b (4 keys)"},
 		{"an operator's word", []Report{node("a", 3, "x", ""), node("b", 3, "y", "")},

@@ -120,6 +120,7 @@ func firstMaster(nodes []Report) (*Report, string) {
 			return nil, differentData(data)
 		}
 	}
+	elsewhere := followsElsewhere(nodes)
 	switch {
 	case len(data) > 0:
 		best := slices.MaxFunc(data, func(a, b *Report) int {
@@ -128,7 +129,12 @@ func firstMaster(nodes []Report) (*Report, string) {
 			}
 			return int(max(-1, min(1, a.Position.Offset-b.Position.Offset)))
 		})
+		if best.State != StateOpen && elsewhere != "" {
+			return nil, elsewhere
+		}
 		return best, fmt.Sprintf("%s holds the data", best.Node)
+	case elsewhere != "":
+		return nil, elsewhere
 	default:
 		for i := range nodes {
 			if nodes[i].Priority != 0 {
@@ -137,6 +143,19 @@ func firstMaster(nodes []Report) (*Report, string) {
 		}
 		return nil, "every node has priority 0"
 	}
+}
+
+// followsElsewhere names a node that follows a living master which has not reported: that one would go on taking writes beside the
+// one that is made.
+func followsElsewhere(nodes []Report) string {
+	for _, n := range nodes {
+		reported := slices.ContainsFunc(nodes, func(o Report) bool { return o.Address == n.Master })
+		if n.State == StateFollowing && !reported {
+			return fmt.Sprintf("%s follows %s, which no agent has reported: start the agent there, or name the node to begin with: "+
+				"consul-redis-sentinel bootstrap GROUP -master NODE", n.Node, n.Master)
+		}
+	}
+	return ""
 }
 
 func differentData(data []*Report) string {
