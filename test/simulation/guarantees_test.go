@@ -35,10 +35,8 @@ type watchdog struct {
 	restored bool                     // a snapshot was restored
 	durable  []*op
 	told     map[int]bool // acknowledged, since the last loss that an operator accepted
-	acked    int
-	waited   int
-	changes  int
 	saved    map[int]bool
+	seen     totals
 }
 
 const (
@@ -131,12 +129,12 @@ func (d *watchdog) records(r *failover.Record, now time.Duration) {
 func (d *watchdog) acknowledges(o *op) {
 	w := o.server.w
 	o.acked = w.now()
-	d.acked++
+	d.seen.Acked++
 	d.told[o.id] = true
 	if !o.waited {
 		return
 	}
-	d.waited++
+	d.seen.Waited++
 	if r := w.consul.state.Record; r != nil && promised(r) > 0 && o.acks >= promised(r) {
 		d.durable = append(d.durable, o)
 	}
@@ -219,7 +217,7 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 		w.fail("G8: %s alone moves the master: %s", w.only, r.Election.Cause)
 	}
 	if old != nil && old.Phase == failover.Electing && r.Phase == failover.Steady {
-		d.changes++
+		d.seen.Changes++
 		if old.Election.AcceptLoss != "" {
 			d.durable = nil
 			clear(d.told)
@@ -231,13 +229,12 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 // handsOver judges the commit of a planned change.
 func (d *watchdog) handsOver(w *world, s failover.State, r *failover.Record) {
 	old, chosen := w.serverOf(s.Record.Master), w.serverOf(r.Master)
-	rep := s.Nodes[s.Record.Master]
-	final := rep.Attempt == s.RecordIndex && rep.State == failover.StateFrozen && rep.RunID == s.Record.RunID
-	if !judged.switchover || s.Record.Election.Kind != failover.ForSwitchover || old == chosen || !final ||
-		!old.alive || old.run != rep.RunID || !chosen.alive || chosen.run != r.RunID {
+	if s.Record.Election.Kind != failover.ForSwitchover || old == chosen ||
+		!old.alive || old.run != s.Record.RunID || !chosen.alive || chosen.run != r.RunID {
 		return
 	}
-	if !chosen.holds(old.dataset) {
+	d.seen.Planned++
+	if judged.switchover && !chosen.holds(old.dataset) {
 		w.fail("G4: a planned change from %s at %d to %s at %d", old.name, old.offset(), chosen.name, chosen.offset())
 	}
 }

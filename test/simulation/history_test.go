@@ -13,10 +13,9 @@ import (
 
 // outcome is what came of a history.
 type outcome struct {
-	err                    error
-	log                    timeline
-	lasted                 time.Duration
-	changes, acked, waited int
+	totals
+	err error
+	log timeline
 }
 
 // play plays the history of a seed, in the bubble that it is called in. Agents keep their files in dir.
@@ -29,8 +28,9 @@ func play(seed uint64, dir string) outcome {
 	if w.broken != nil {
 		err = w.broken
 	}
-	d := &w.watchdog
-	return outcome{err, w.log, w.now(), d.changes, d.acked, d.waited}
+	n := w.watchdog.seen
+	n.Histories, n.Lasted = 1, w.now()
+	return outcome{n, err, w.log}
 }
 
 func newWorld(seed uint64, dir string) *world {

@@ -38,7 +38,7 @@ func TestHistories(t *testing.T) {
 		onOneProcessor()
 		o := inBubble(t, *seed)
 		t.Logf("seed %d: %d changes of master, %d writes acknowledged, %d of them by WAIT, in %s\n%s",
-			*seed, o.changes, o.acked, o.waited, o.lasted, o.log)
+			*seed, o.Changes, o.Acked, o.Waited, o.Lasted, o.log)
 		if o.err != nil {
 			t.Errorf("seed %d: %v", *seed, o.err)
 		}
@@ -57,8 +57,10 @@ func onOneProcessor() {
 
 // totals are what a number of histories came to.
 type totals struct {
-	Histories, Changes, Acked, Waited int
-	Lasted                            time.Duration
+	Histories, Acked, Waited int
+	// Changes are those of masters, Planned of them those whose old master stood until the new one was chosen.
+	Changes, Planned int
+	Lasted           time.Duration
 }
 
 const totalsLine = "TOTALS "
@@ -71,9 +73,12 @@ func share(t *testing.T) {
 		t.Error(broken)
 	}
 	took := time.Since(began)
-	t.Logf("%d histories of %s of virtual time in %s, %.0f a second: %d changes of master, %d writes acknowledged, %d of them by WAIT",
+	t.Logf("%d histories of %s of virtual time in %s, %.0f a second: %d changes of master, %d of them planned, %d writes acknowledged, %d of them by WAIT",
 		all.Histories, all.Lasted.Round(time.Second), took.Round(time.Millisecond), float64(all.Histories)/took.Seconds(),
-		all.Changes, all.Acked, all.Waited)
+		all.Changes, all.Planned, all.Acked, all.Waited)
+	if broken == "" && (all.Histories != *histories+len(seeds(t)) || all.Planned == 0 || all.Changes == all.Planned || all.Waited == 0) {
+		t.Error("that is not what was to be played")
+	}
 }
 
 // playShared returns what the processes say of the first history that is broken. They end with it.
@@ -94,7 +99,11 @@ func playShared(t *testing.T, more ...string) (all totals, broken string) {
 			defer mu.Unlock()
 			for line := range strings.Lines(string(out)) {
 				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), totalsLine); ok {
-					all.add(t, rest)
+					var n totals
+					if err := json.Unmarshal([]byte(rest), &n); err != nil {
+						t.Error(err)
+					}
+					all.add(n)
 				}
 			}
 			if err != nil && broken == "" {
@@ -107,15 +116,12 @@ func playShared(t *testing.T, more ...string) (all totals, broken string) {
 	return all, broken
 }
 
-func (all *totals) add(t *testing.T, line string) {
-	var n totals
-	if err := json.Unmarshal([]byte(line), &n); err != nil {
-		t.Error(err)
-	}
+func (all *totals) add(n totals) {
 	all.Histories += n.Histories
-	all.Changes += n.Changes
 	all.Acked += n.Acked
 	all.Waited += n.Waited
+	all.Changes += n.Changes
+	all.Planned += n.Planned
 	all.Lasted += n.Lasted
 }
 
@@ -131,11 +137,7 @@ func playPart(t *testing.T) {
 	parent := os.Getppid()
 	for i := *part - 1; i < len(list) && len(enough) == 0 && os.Getppid() == parent; i += *parts {
 		o := inBubble(t, list[i])
-		n.Histories++
-		n.Changes += o.changes
-		n.Acked += o.acked
-		n.Waited += o.waited
-		n.Lasted += o.lasted
+		n.add(o.totals)
 		if o.err != nil {
 			t.Errorf("\n%s\nseed %d: %v\nplay it again with: go test ./test/simulation -v -seed %d", o.log, list[i], o.err, list[i])
 			break

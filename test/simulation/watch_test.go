@@ -136,5 +136,10 @@ func (s *server) info() *plugin.Info {
 	if u := s.up; u != nil {
 		i.LinkUp, i.SyncInProgress = u.up, u.syncing
 	}
+	for _, r := range s.w.servers {
+		if u := r.up; u != nil && u.up && u.from == s && u.run == s.run && u.gen == s.gen {
+			i.Replicas = append(i.Replicas, plugin.Replica{Address: r.address, State: "online", Offset: u.acked})
+		}
+	}
 	return i
 }
