@@ -3,12 +3,17 @@ package agent
 import (
 	"os/exec"
 	"testing"
+	"time"
 )
 
 func TestProcess(t *testing.T) {
 	cmd := exec.Command("sleep", "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	if p := findProcess(cmd.Process.Pid, time.Hour); p != nil {
+		t.Errorf("found %+v for a server that has run for an hour", p)
 	}
 	p, ok := findProcess(cmd.Process.Pid, 0).(process)
 	if !ok || p.Ended() {

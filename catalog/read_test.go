@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,11 +39,17 @@ func TestManyCallsAtOnce(t *testing.T) {
 			errs <- err
 		}()
 	}
+	late := 0
 	for range calls {
-		var answer api.StatusError
-		if err := <-errs; errors.As(err, &answer) { // a machine that is slow may let one time out
+		switch err := <-errs; {
+		case errors.Is(err, context.DeadlineExceeded): // a machine that is slow may let one time out
+			late++
+		case err != nil:
 			t.Error(err)
 		}
+	}
+	if late > calls/10 {
+		t.Errorf("%d of %d calls were not answered in time", late, calls)
 	}
 }
 

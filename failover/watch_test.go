@@ -64,16 +64,16 @@ func (o *watcher) lookAtRecord(w *world) error {
 // judgeCommit compares what the chosen server holds with what the others do that have reported for the attempt: nobody
 // who counts may have a write that the chosen one lacks, unless the rules set it aside.
 func (w *world) judgeCommit(c Commit) {
-	r, attempt := w.consul.Record, w.consul.RecordIndex
+	r := w.consul.Record
 	chosen := w.servers[c.Record.Master]
 	if c.Record.Epoch == r.Epoch || chosen.run != c.Record.RunID || !chosen.alive {
 		return
 	}
 	for _, candidate := range c.History.Candidates {
-		s, rep := w.servers[candidate.Node], w.consul.Nodes[candidate.Node]
-		// What the leader knew may be older than what Consul has now.
-		unknown := strings.HasPrefix(candidate.Refused, "no report") || strings.Contains(candidate.Refused, "maintenance")
-		if unknown || s == chosen || !s.alive || s.half || rep.RunID != s.run || rep.Attempt != attempt || rep.State != StateFrozen || rep.Ineligible != "" {
+		// What the leader knew may be older than what is now, and need not be in Consul.
+		s := w.servers[candidate.Node]
+		unknown := strings.HasPrefix(candidate.Refused, "no report") || candidate.Position != s.position()
+		if unknown || s == chosen || !s.alive || s.open || s.half || strings.Contains(candidate.Refused, "maintenance") {
 			continue
 		}
 		restarted := chosen.name == r.Master && chosen.run != r.RunID || chosen.name != r.Master && chosen.run != r.Eligible[chosen.name].RunID

@@ -79,7 +79,7 @@ func beAgent(t *testing.T, servers []string) {
 	}
 	for _, addr := range servers {
 		s := plugintest.Settings(addr, &plugintest.RedisServer{Addr: addr})
-		s.FreezeAfter = time.Second
+		s.FreezeAfter = 3 * time.Second
 		if err := d.Connect(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}

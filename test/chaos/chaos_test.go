@@ -105,11 +105,12 @@ func (c *chaos) round(n int) {
 		if state, err := h.State(t.Context()); err == nil && state.Record != nil && c.r.IntN(2) == 0 {
 			i = max(0, h.Of(state.Record.Master))
 		}
-		c.count(f.name)
 		c.say("%s, host %d", f.name, i+1)
 		mend, err := f.strike(c, i)
 		if err != nil {
 			c.say("  which failed: %v", err)
+		} else {
+			c.count(f.name)
 		}
 		sleepFor(t, time.Duration(1000+c.r.IntN(6000))*time.Millisecond) // how long a fault lasts is part of it
 		if mend != nil {

@@ -154,6 +154,9 @@ func cutMaster(t *testing.T, h *hosts.Hosts) {
 	t.Logf("cut, with Consul's leader: %v; last acknowledged on its side after %s; the others write again after %s; in sync %s after the heal; lost %d of %d (WAIT: %d of %d; outside: %d of %d); rescued: %s",
 		leader == old, last.Round(time.Millisecond), back.Sub(cut).Round(time.Millisecond), inSync.Round(time.Millisecond), len(lostInside), len(inside.Acks()),
 		len(lostWaited), len(waited(waiting.Acks())), len(lostOutside), len(outside.Acks()), rescued)
+	if back.IsZero() {
+		t.Fatal("nobody outside was acknowledged anything after the cut")
+	}
 	if last > fenceAfter {
 		t.Errorf("the isolated master acknowledged for %s, want %s at most", last, fenceAfter)
 	}

@@ -158,7 +158,11 @@ func TestMachineDies(t *testing.T) {
 	must(t, agent.Kill())
 	must(t, agent.Beside.Kill())
 	must(t, old.Kill())
+	died := time.Now()
 	after := steady(t, s, before.Record.Epoch+1)
+	if took := after.Record.Since.Sub(died); took < time.Second {
+		t.Errorf("another was named after %s: the lease was not waited for", took)
+	}
 	if after.Record.Master == old.Node {
 		t.Fatalf("%s is dead and is master", old.Node)
 	}

@@ -33,6 +33,9 @@ func TestConsulAway(t *testing.T) {
 	if refused := w.Refusals(); len(refused) != 0 {
 		t.Errorf("%d writes were refused while Consul was away, the first: %v", len(refused), refused[0])
 	}
+	if acks := w.Acks(); len(acks) <= before || time.Since(acks[len(acks)-1].At) > time.Second {
+		t.Errorf("no writes are acknowledged while Consul is away: %d before, %d now", before, len(acks))
+	}
 	t.Logf("Consul away for %s: %d writes acknowledged, %d refused, longest gap %s", away, len(w.Acks())-before, len(w.Refusals()), w.Outage(time.Now().Add(-away)))
 
 	var silent *sandbox.Agent

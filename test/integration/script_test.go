@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
@@ -14,15 +15,17 @@ import (
 // A master that a script keeps for longer than busy_after is replaced, and not before; whatever was ended beside it meanwhile, so
 // that nobody who asks it now has ever seen what it is.
 func TestScriptWithoutEnd(t *testing.T) {
+	const busyAfter = 4 * time.Second
 	for what, meanwhile := range map[string]func(*testing.T, *sandbox.Agent){
 		"nothing else":  func(*testing.T, *sandbox.Agent) {},
 		"a driver anew": func(t *testing.T, a *sandbox.Agent) { must(t, syscall.Kill(driverOf(t, a), syscall.SIGKILL)) },
 		"an agent anew": func(t *testing.T, a *sandbox.Agent) { must(t, a.Restart()) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			s, _ := start(t, sandbox.Options{GroupHCL: "down_after = \"1s\"\nbusy_after = \"4s\"\n", RedisConf: []string{"lua-time-limit 500"}})
+			s, _ := start(t, sandbox.Options{GroupHCL: fmt.Sprintf("down_after = \"1s\"\nbusy_after = %q\n", busyAfter.String()), RedisConf: []string{"lua-time-limit 500"}})
 			before := counted(t, s)
 			old := master(s, before)
+			began := time.Now()
 			stuckScript(t, old)
 			meanwhile(t, agentOf(s, old))
 			eventually(t, "the server was ended", func(context.Context) error {
@@ -31,6 +34,9 @@ func TestScriptWithoutEnd(t *testing.T) {
 				}
 				return nil
 			})
+			if took := time.Since(began); took < busyAfter {
+				t.Errorf("the server was ended after %s, want %s at least", took, busyAfter)
+			}
 			must(t, old.Start())
 			after := steady(t, s, before.Record.Epoch+1)
 			if after.Record.Master == old.Node {
@@ -62,6 +68,9 @@ func TestScriptOutlivesItsEpoch(t *testing.T) {
 		}
 		return err
 	})
+	if !old.Running() {
+		t.Fatal("the server was ended while its agent was away")
+	}
 	must(t, agent.Start())
 	eventually(t, "the server was ended", func(context.Context) error {
 		if old.Running() {
