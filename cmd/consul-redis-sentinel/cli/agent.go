@@ -25,7 +25,7 @@ func (c *CLI) agentCommand() *cobra.Command {
 		Long: `Run the agent beside this machine's Consul agent, in the foreground; it logs to standard error.
 
 SIGHUP reads the configuration again; a mistake in it is logged, and the old one stays. SIGTERM and SIGINT end the agent
-in order. Either way the Redis servers stay as they are.`,
+in order. The Redis servers stay as they are, unless drain_on_leave hands their masters over, or on_agent_loss freezes them.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(paths) == 0 {

@@ -61,7 +61,7 @@ func (c *CLI) historyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, the newest first")
-	cmd.Flags().IntVar(&n, "last", n, "how `MANY`, 0 for all")
+	cmd.Flags().IntVar(&n, "last", n, "how `MANY` of the last hundred, 0 for all")
 	return c.addConsulFlags(cmd)
 }
 

@@ -23,8 +23,9 @@ func (c *CLI) failoverCommand() *cobra.Command {
 	return c.orderCommand(failover.OrderFailover, &cobra.Command{
 		Use:   "failover GROUP",
 		Short: "Replace the master now, without waiting for it",
-		Long: `Ask the agents to replace the master as if it had failed: it is frozen, the replica that has the most takes its
-place. Writes that no replica has received are lost; switchover loses none.
+		Long: `Ask the agents to replace a master that is open: its agent freezes it, the replica that has the most takes its
+place. Writes that no replica has received are lost; switchover loses none. It is no remedy for a master that is down or
+whose agent is gone: the agents vote on the one by themselves, and call the order off for the other.
 
 Where durability is "wait:k" and too many nodes have been lost, the agents choose nobody, because writes that WAIT k
 acknowledged could be among what is lost. "status" says which nodes they wait for. -accept-data-loss lets them choose
@@ -56,8 +57,9 @@ func (c *CLI) bootstrapCommand() *cobra.Command {
 	return c.orderCommand(failover.OrderBootstrap, &cobra.Command{
 		Use:   "bootstrap GROUP",
 		Short: "Start a group whose nodes hold different data, with the master named",
-		Long: `Start a group whose nodes hold different data, with the node given as its master. The others keep nothing of theirs:
-they become its replicas. A group of which at most one node holds data starts by itself.`,
+		Long: `Start a group whose nodes hold different data, with the node given as its master. Nodes that hold data of another
+history stay frozen and keep them: empty one to have it join ("redis-cli CONFIG SET replica-read-only no", then FLUSHALL).
+A group whose data are of one history, or which has none, starts by itself.`,
 	}, "master")
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func (c *CLI) pauseCommand() *cobra.Command {
-	return c.settingCommand("pause GROUP", "Stop everything automatic in a group; everything is still shown", true)
+	return c.settingCommand("pause GROUP", "Let no change of master begin by itself; leases, freezes, resyncs and orders go on", true)
 }
 
 func (c *CLI) resumeCommand() *cobra.Command {
