@@ -35,18 +35,23 @@ type Options struct {
 }
 
 // Run runs the agent until ctx ends. A new configuration starts everything anew but the process itself; servers
-// are left as they are meanwhile, as when an agent is restarted.
+// are left as they are meanwhile, as when an agent is restarted. With one that cannot be started the one before goes on.
 func Run(ctx context.Context, o Options) error {
 	cfg, parts := o.Config, o.Parts
 	if parts == nil {
 		parts = o.parts
 	}
-	for {
+	for before := (*config.Config)(nil); ; {
 		run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		a, err := newAgent(run, o, cfg, parts)
 		if err != nil {
 			cancel()
-			return err
+			if before == nil {
+				return err
+			}
+			o.Logger.Error("the new configuration cannot be started, the one before stays", "error", err)
+			cfg, before = before, nil
+			continue
 		}
 		ended := make(chan struct{})
 		go func() { a.run(run); a.parts.Close(ctx.Err() != nil); close(ended) }()
@@ -55,8 +60,9 @@ func Run(ctx context.Context, o Options) error {
 			if cfg.Agent.DrainOnLeave {
 				a.drain(run)
 			}
-		case cfg = <-o.Reload:
+		case changed := <-o.Reload:
 			o.Logger.Info("configuration reloaded")
+			before, cfg = cfg, changed
 		}
 		cancel()
 		<-ended

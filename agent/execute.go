@@ -136,9 +136,9 @@ func (g *group) persist(ctx context.Context, n *node, run string) (func(), error
 		return nil, err
 	}
 	err := n.drv.Persist(ctx, n.name)
-	if errors.Is(err, plugin.ErrConfigNotWritable) {
+	if errors.Is(err, plugin.ErrConfigNotWritable) || errors.Is(err, plugin.ErrUnsupported) {
 		return func() {
-			g.log.Warn("the server's configuration file cannot be written", "node", n.name, "run", run, "error", err)
+			g.log.Warn("the server's configuration file is not written", "node", n.name, "run", run, "error", err)
 			n.persistFailed, n.persistRun = err.Error(), run
 		}, nil
 	}
@@ -204,7 +204,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 	case failover.Elect:
 		g.view.MayElect, g.view.ElectOver = true, a.Index
 	case failover.Amend:
-		g.view.Propose(a.Record)
+		g.view.Propose(a.Record, a.Index)
 	}
 	g.do(ctx, key, func(life context.Context) func() {
 		ctx, cancel := context.WithTimeout(life, storeTimeout)

@@ -93,6 +93,7 @@ const servingGrace = time.Second
 func (g *group) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	g.drain() // the first lease, if there is one
 	for {
 		wake := g.step(ctx)
 		timer.Reset(min(tick, max(0, wake-g.now())))
@@ -138,11 +139,15 @@ func (g *group) step(ctx context.Context) time.Duration {
 		if n.seen.Link == plugin.LinkGone && !n.dead {
 			n.dead = n.ended()
 		}
+		known := v.State.Nodes[name]
 		if v.Read {
-			n.inherit(v.State.Nodes[name])
+			n.inherit(known)
 		}
-		n.recall(g.servers, v.State.Nodes[name], v.Now)
-		l := n.local(v.State.Nodes[name])
+		n.recall(g.servers, known, v.Now)
+		if known.RunID == "" {
+			known.RunID = g.servers.get(name).RunID
+		}
+		l := n.local(known)
 		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.settings().BusyAfter)
 		v.Local = append(v.Local, l)
 	}
@@ -229,8 +234,10 @@ func (g *group) masterView() checks.MasterView {
 	rep := v.State.Nodes[r.Master]
 	reportedFor := v.Now - g.reportedAt
 	// A report of an opening that goes on from the freeze is the newer, however late the word of that came.
-	reopened := rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID
-	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt && !reopened {
+	if rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID {
+		g.told = peers.FrozenNotice{}
+	}
+	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt {
 		rep.RunID, rep.State, rep.Epoch, reportedFor = t.RunID, failover.StateFrozen, t.Epoch, v.Now-g.toldAt
 	}
 	_, open := r.Open()

@@ -36,6 +36,27 @@ func TestLateWordOfAFreeze(t *testing.T) {
 	}
 }
 
+// Once a later opening was reported, the word of the freeze before it is forgotten: the opening after that one does not name it.
+func TestWordOfAFreezeIsForgotten(t *testing.T) {
+	g, now, _ := taking(t)
+	g.nodes = nil
+	report := func(index uint64, p failover.Position) {
+		s := state(index, 5, false)
+		s.Nodes = map[string]failover.Report{"a": {State: failover.StateOpen, Position: p}}
+		g.take(s, 0)
+		g.noteReported()
+	}
+	report(10, failover.Position{ReplID: "r1"})
+	*now += time.Second
+	g.hearFrozen(peers.FrozenNotice{Group: "redis", Node: "a", Epoch: 1, ReplID: "r1"})
+	report(11, failover.Position{ReplID: "r2", ReplID2: "r1"})
+	g.masterView()
+	report(12, failover.Position{ReplID: "r3", ReplID2: "r2"})
+	if got := g.masterView().ReportedState; got != string(failover.StateOpen) {
+		t.Errorf("counts as %s", got)
+	}
+}
+
 // The veto of a busy master stands for a moment after it has answered, until the others have heard it too; not when it is silent for
 // good.
 func TestVetoOutlastsTheVotes(t *testing.T) {

@@ -249,7 +249,7 @@ func (w *world) do(a *simAgent, act Action) {
 	case Elect:
 		a.view.MayElect, a.view.ElectOver = true, act.Index
 	case Amend:
-		a.view.Propose(act.Record)
+		a.view.Propose(act.Record, act.Index)
 	}
 	session, begun := a.session, w.now
 	var index uint64

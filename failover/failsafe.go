@@ -12,17 +12,19 @@ import (
 
 // Proposed is every member of every set that the master's agent may have written in an epoch.
 type Proposed struct {
-	Epoch   uint64
-	Members map[string]bool
+	Epoch uint64
+	// Members has the index of the record that the last set with that member was to replace: of a later record it is known
+	// what became of it.
+	Members map[string]uint64
 }
 
-// Propose notes the members of a record before it is sent.
-func (v *View) Propose(r *Record) {
+// Propose notes the members of a record before it is sent, to replace the one of that index.
+func (v *View) Propose(r *Record, index uint64) {
 	if v.Proposed.Epoch != r.Epoch || v.Proposed.Members == nil {
-		v.Proposed = Proposed{Epoch: r.Epoch, Members: map[string]bool{}}
+		v.Proposed = Proposed{Epoch: r.Epoch, Members: map[string]uint64{}}
 	}
 	for name := range r.Eligible {
-		v.Proposed.Members[name] = true
+		v.Proposed.Members[name] = max(v.Proposed.Members[name], index)
 	}
 }
 
@@ -52,8 +54,10 @@ func (v *View) promisers(n *Local) (agents, missing []string) {
 		members[name] = true
 	}
 	if v.Proposed.Epoch == v.Lease.Record.Epoch {
-		for name := range v.Proposed.Members {
-			members[name] = true
+		for name, index := range v.Proposed.Members {
+			if index >= v.Lease.Index {
+				members[name] = true
+			}
 		}
 	}
 	for name := range members {

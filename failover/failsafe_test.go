@@ -168,7 +168,7 @@ func TestWhoIsAsked(t *testing.T) {
 	v := standing(open)
 	more := v.State.Record.Clone()
 	more.Eligible["d"] = Member{}
-	v.Propose(more)
+	v.Propose(more, v.Lease.Index)
 	if got := asked(v); got != nil {
 		t.Errorf("asks %v, though nobody can be asked for d, which may be a member", got)
 	}
@@ -176,5 +176,10 @@ func TestWhoIsAsked(t *testing.T) {
 	v.State.Agents["agent-d"] = AgentInfo{Agent: "agent-d", Address: "d:1"}
 	if got := asked(v); !slices.Equal(got, []string{"agent-a", "agent-c", "agent-d"}) {
 		t.Errorf("asks %v", got)
+	}
+	delete(v.State.Nodes, "d")
+	v.Lease.Index++ // a later record, without it
+	if got := asked(v); !slices.Equal(got, []string{"agent-a", "agent-c"}) {
+		t.Errorf("asks %v, though d was forgotten", got)
 	}
 }

@@ -136,7 +136,7 @@ func (v *View) countRuns(d *Decision, next *Record, master *Local) (why []string
 
 // grantSyncs gives the turns for full resyncs to members that cannot continue by a partial one.
 func (v *View) grantSyncs(next *Record) (why []string) {
-	running := 0
+	running, back := 0, map[string]bool{}
 	for _, name := range v.nodeNames() {
 		m, ok := next.Eligible[name]
 		if !ok || m.Syncing == "" {
@@ -145,9 +145,9 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 		rep := v.State.Nodes[name]
 		synced := rep.State == StateFollowing && rep.Epoch == next.Epoch
 		// A run that has ended, or whose agent cannot tell, leaves its turn to somebody else.
-		late := v.Now >= v.Memory.Turns[name].Since+turnFor && !rep.HalfSynced
+		late := v.Now >= v.Memory.Turns[name].Since+turnFor
 		if synced || late || rep.RunID != m.Syncing || rep.State == StateDead || rep.State == StateUnknown {
-			m.Syncing = ""
+			m.Syncing, back[name] = "", true
 			next.Eligible[name] = m
 			why = append(why, name+" gives its turn back")
 			continue
@@ -168,7 +168,7 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 		if running >= max(1, v.settings().ParallelSyncs) {
 			break
 		}
-		if !ok || m.Syncing != "" || rep.State != StateFrozen && rep.State != StateStray || next.resyncs(rep.Position) ||
+		if !ok || m.Syncing != "" || back[name] || rep.State != StateFrozen && rep.State != StateStray || next.resyncs(rep.Position) ||
 			rep.Epoch != next.Epoch || rep.Hold != "" {
 			continue
 		}

@@ -97,8 +97,8 @@ func (v *View) noteTurns(m *Memory) {
 			}
 			t.RunID = ""
 		case member.Syncing != t.RunID:
-			t.RunID, t.Since = member.Syncing, v.Now
-		case v.State.Nodes[name].HalfSynced:
+			t.RunID, t.Since, t.Begun = member.Syncing, v.Now, v.Now
+		case v.State.Nodes[name].HalfSynced && v.Now < t.Begun+syncFor:
 			t.Since = v.Now // it is at it
 		}
 		turns[name] = t

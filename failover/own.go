@@ -59,6 +59,9 @@ func (v *View) serve(d *Decision, n *Local) {
 	switch {
 	case !n.Known:
 		d.wait("%s is master; its driver or server does not answer", n.Name)
+	case !n.Persisted && n.PersistFailed == "" && n.State == StateOpen && r.opening(n.Position.ReplID) < 0:
+		// To persist it is one more opening, and a second one on top of one that is not written would be no known history.
+		d.wait("%s is persisted when its last opening is in the record", n.Name)
 	case !n.Persisted && n.PersistFailed == "":
 		d.do(Persist{n.Name})
 	case n.State == StateOpen:

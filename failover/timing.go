@@ -38,6 +38,9 @@ const (
 	// turnFor is how long a member may take to begin the full resync that it was given the turn for. Redis connects
 	// again every second; a disk that is slow to fork or save takes some more.
 	turnFor = 15 * time.Second
+	// syncFor is how long a full resync keeps its turn. One that takes longer goes on, beside the next; one whose machine
+	// has died in the middle would keep it for ever.
+	syncFor = 10 * time.Minute
 	// maxCooldown is the longest that repeated failures of one kind hold the next change of master back.
 	maxCooldown = time.Minute
 	// settle is how long a master of priority 0 stays before its place is given on, so that the others

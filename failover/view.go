@@ -182,7 +182,8 @@ type Reach struct {
 // Turn is a turn for a full resync that a member was given.
 type Turn struct {
 	RunID string
-	Since time.Duration
+	// Since is when it was given, or when the member was last seen at it; Begun when it was given.
+	Since, Begun time.Duration
 	// Missed is when it was taken back because nothing came of it; 0 if it was not.
 	Missed time.Duration
 }

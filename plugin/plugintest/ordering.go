@@ -67,6 +67,11 @@ func testPassword(t *testing.T, h Harness) {
 	if err == nil || !strings.Contains(err.Error(), "NOAUTH") || !strings.Contains(err.Error(), "WRONGPASS") {
 		t.Errorf("freeze with a wrong password: %v", err)
 	}
+	// It may be the server that is put right.
+	s.MustDo("CONFIG", "SET", "requirepass", wrong.Password)
+	s.Password = wrong.Password
+	w.Await("a", time.Now(), "up", IsUp)
+	mustFreeze(t, d, "a")
 	badTLS := wrong
 	badTLS.TLS = &plugin.TLS{CAFile: filepath.Join(s.Dir, "missing.pem")}
 	tlsErr := d.Connect(Timeout(t), badTLS)

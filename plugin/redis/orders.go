@@ -251,8 +251,12 @@ func (s *server) persist(ctx context.Context) error {
 	}
 	defer s.release(c)
 	results, err := executed(replies)
-	if err != nil {
+	switch {
+	case err == nil:
+	case strings.HasPrefix(err.Error(), "ERR"), strings.HasPrefix(err.Error(), "NOPERM"):
 		return fmt.Errorf("persist: %w: %w", plugin.ErrConfigNotWritable, err)
+	default: // it is busy, or loads
+		return fmt.Errorf("persist: %w", err)
 	}
 	if err := errors.Join(results[0].err(), results[2].err()); err != nil {
 		return fmt.Errorf("persist: %w", err)

@@ -147,11 +147,12 @@ func (s *server) order(ctx context.Context, c *conn, commands ...command) ([]rep
 	return replies, nil
 }
 
-// release keeps a connection for the next order. One that was closed is noticed by that order.
+// release keeps a connection for the next order, which authenticates anew if this one could not. One that was closed is noticed by
+// that order.
 func (s *server) release(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.idle) >= warmConns {
+	if s.closed || c.authFailed != "" || len(s.idle) >= warmConns {
 		_ = c.Close()
 		return
 	}

@@ -96,7 +96,12 @@ func (c *wire) troubled() bool {
 	return c.pingFailed != "" || c.infoFailed != "" || c.w.info == nil || c.w.info.Loading
 }
 
-func (c *wire) ping() { c.send([]asked{askedPing}, command{"PING"}) }
+func (c *wire) ping() {
+	if auth := c.w.dialer.auth(); auth != nil && strings.HasPrefix(c.pingFailed, "NOAUTH") { // it may be right by now
+		c.send([]asked{askedAuth}, auth...)
+	}
+	c.send([]asked{askedPing}, command{"PING"})
+}
 
 // askInfo reads INFO. When that is under way already it is read once more afterwards if an order came between.
 func (c *wire) askInfo() {
