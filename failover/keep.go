@@ -19,9 +19,7 @@ func (v *View) keep(d *Decision) {
 		return
 	}
 	if o := v.State.Order; o != nil && o.Refused == "" && (o.Kind == OrderBootstrap || o.Kind == OrderRecord) {
-		refused := *o
-		refused.Refused = fmt.Sprintf("the group has a record: %s is master of epoch %d", r.Master, r.Epoch)
-		d.do(RefuseOrder{Order: refused, Index: v.State.OrderIndex})
+		d.do(v.refuse(fmt.Sprintf("the group has a record: %s is master of epoch %d", r.Master, r.Epoch)))
 	}
 	next := r.Clone()
 	var why []string

@@ -177,9 +177,7 @@ func (v *View) elect(d *Decision) {
 		e.Cause = fmt.Sprintf("%s: %s", tally.Evidence, tally.Cause)
 	case v.ordered():
 		if why := v.refuseOrder(); why != "" {
-			refused := *s.Order
-			refused.Refused = why
-			d.do(RefuseOrder{Order: refused, Index: s.OrderIndex})
+			d.do(v.refuse(why))
 			return
 		}
 		e.Kind, e.Target, e.OrderID, order = ForOrder, s.Order.Target, s.Order.ID, s.OrderIndex
@@ -327,10 +325,16 @@ func (v *View) conduct(d *Decision) {
 			choice = Choose(s, true)
 		}
 	}
+	if choice.Node == "" && s.Order != nil && s.Order.Kind == OrderRecord && s.Order.Refused == "" {
+		d.do(v.renew(r.Master, "where nobody could be chosen"))
+		return
+	}
 	if choice.Node == "" {
 		d.wait("nobody can be chosen: %s", refusals(choice))
 		if r.needs() > 0 {
 			d.wait("an operator may accept the loss of writes: consul-redis-sentinel failover GROUP -accept-data-loss")
+		} else {
+			d.wait("an operator may name the data to go on with: consul-redis-sentinel rescue record GROUP -master NODE")
 		}
 		return
 	}

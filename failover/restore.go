@@ -14,10 +14,12 @@ func (v *View) restore(d *Decision) {
 		v.report(d, &v.Local[i])
 	}
 	o := v.State.Order
-	if o == nil || o.Kind != OrderRecord || o.Refused != "" || !v.Session {
+	if o == nil || o.Refused != "" || !v.Session {
 		return
 	}
 	switch {
+	case o.Kind != OrderRecord:
+		d.do(v.refuse("the record cannot be trusted: make it anew first, with rescue record"))
 	case v.State.Leader == "":
 		d.do(AcquireLock{})
 	case !v.leads():
@@ -25,21 +27,30 @@ func (v *View) restore(d *Decision) {
 	case v.StateBegun < v.Memory.LockSeen || v.Memory.LockSeen == 0:
 		d.do(Reread{"it holds the lock now"})
 	default:
-		r, why := v.restored(o.Target)
-		if r == nil {
-			refused := *o
-			refused.Refused = why
-			d.do(RefuseOrder{Order: refused, Index: v.State.OrderIndex})
-			return
-		}
-		d.do(Create{Record: r, Index: v.State.RecordIndex, Order: v.State.OrderIndex,
-			Why: fmt.Sprintf("ordered by %s, after the record was lost", o.By)})
+		d.do(v.renew("", "after the record was lost"))
 	}
+}
+
+// renew makes the record that an operator ordered, or refuses it. fenced is known to be closed, whatever was reported of it.
+func (v *View) renew(fenced, why string) Action {
+	o := v.State.Order
+	r, refused := v.restored(o.Target, fenced)
+	if r == nil {
+		return v.refuse(refused)
+	}
+	return Create{Record: r, Index: v.State.RecordIndex, Order: v.State.OrderIndex, Why: fmt.Sprintf("ordered by %s, %s", o.By, why)}
+}
+
+// refuse answers the order that waits.
+func (v *View) refuse(why string) RefuseOrder {
+	refused := *v.State.Order
+	refused.Refused = why
+	return RefuseOrder{Order: refused, Index: v.State.OrderIndex}
 }
 
 // restored makes the record anew, or says why it cannot be made. Everybody else must be closed, by the word of its
 // own agent, or follow somebody: a server that is open, perhaps by the promises of others, is the one to name.
-func (v *View) restored(target string) (*Record, string) {
+func (v *View) restored(target, fenced string) (*Record, string) {
 	s := v.State
 	chosen, ok := s.Nodes[target]
 	if !ok {
@@ -53,8 +64,9 @@ func (v *View) restored(target string) (*Record, string) {
 		rep := s.Nodes[name]
 		nodes = append(nodes, rep)
 		closed := []NodeState{StateFrozen, StateFollowing, StateSyncing, StateDead, StateLoading}
-		if name != target && rep.Master == "" && !slices.Contains(closed, rep.State) {
-			return nil, fmt.Sprintf("%s is %s: stop it first, or name it", name, rep.State)
+		if name != target && name != fenced && rep.Master == "" && !slices.Contains(closed, rep.State) {
+			return nil, fmt.Sprintf("%s is %s by the last report of its agent: stop it first, or name it; if its machine is gone for good, "+
+				"delete the group's nodes/%s in Consul's KV", name, rep.State, name)
 		}
 	}
 	r := firstRecord(chosen, nodes)

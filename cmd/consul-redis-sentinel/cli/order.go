@@ -36,11 +36,14 @@ the best of what is left; history names you, and what was not there.`,
 func (c *CLI) rescueRecordCommand() *cobra.Command {
 	return c.orderCommand(failover.OrderRecord, &cobra.Command{
 		Use:   "record GROUP",
-		Short: "Make the group's record anew after Consul lost it or went back to an older one",
+		Short: "Make the group's record anew where no other way leads on",
 		Long: `The agents remember the highest epoch that they have seen. When Consul's record is gone or is older, because a snapshot
 was restored or the keys were deleted, they do nothing by themselves. Name the node whose data hold from now on: the
 one that is open if one is, else the one that has the most ("status GROUP" shows them). All others become its replicas;
-what they have that it has not is saved to files first.`,
+what they have that it has not is saved to files first.
+
+The same is taken up where a change of master has come to a stand because nobody can be chosen, as when all servers were
+restarted and came back with histories that nobody knows.`,
 	}, "master")
 }
 

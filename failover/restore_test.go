@@ -1,0 +1,71 @@
+package failover
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Where nobody can be chosen, an operator names the data to go on with; while somebody can, the order has to wait.
+func TestOrderWhereNobodyCanBeChosen(t *testing.T) {
+	lead := func(change func(*State)) *View {
+		v := &View{Now: time.Hour, Agent: "agent-b", Session: true, Read: true, StateBegun: time.Hour, State: electing(change)}
+		v.State.Leader = "agent-b"
+		v.State.Order = &Order{Kind: OrderRecord, Target: "b", By: "me"}
+		v.Memory.LockSeen, v.Memory.Seen = time.Minute, time.Minute
+		v.Memory.FencedSeen = time.Minute
+		v.Highest = v.State.Record.Epoch
+		return v
+	}
+	unknown := func(s *State) {
+		for _, n := range []string{"a", "b", "c"} {
+			alter(s, n, func(r *Report) {
+				r.RunID, r.Position, r.Keys, r.State, r.Attempt = "new-"+n, Position{ReplID: "unknown-" + n, Offset: 7}, 1, StateFrozen, s.RecordIndex
+			})
+		}
+	}
+	v := lead(unknown)
+	var made *Record
+	for _, a := range Decide(v).Actions {
+		if c, ok := a.(Create); ok {
+			made = c.Record
+		}
+	}
+	if made == nil || made.Master != "b" || made.RunID != "new-b" || made.Epoch <= v.State.Record.Epoch || made.Eligible["c"].Deposed == 0 {
+		t.Errorf("makes %+v; it does %v, waits for %v", made, Decide(v).Actions, Decide(v).Waits)
+	}
+	if v := lead(func(*State) {}); does[Create](v) {
+		t.Error("makes the record anew although somebody can be chosen")
+	}
+}
+
+// What an operator's record is refused for.
+func TestRestoredRecord(t *testing.T) {
+	for _, c := range []struct {
+		name, target, fenced string
+		change               func(*State)
+		refused              string
+	}{
+		{"the named one is open", "b", "", func(s *State) { alter(s, "b", func(r *Report) { r.State = StateOpen }) }, ""},
+		{"all are closed", "b", "", nil, ""},
+		{"nobody has that name", "z", "", nil, `no node of this group is named "z"`},
+		{"it is dead", "b", "", func(s *State) { alter(s, "b", func(r *Report) { r.State = StateDead }) }, "b is dead"},
+		{"another is open", "b", "", func(s *State) { alter(s, "c", func(r *Report) { r.State = StateOpen }) }, "c is open by the last report"},
+		{"another may be open", "b", "", func(s *State) { alter(s, "c", func(r *Report) { r.State = StateUnknown }) }, "c is unknown by the last report"},
+		{"another was open, and is fenced", "b", "c", func(s *State) { alter(s, "c", func(r *Report) { r.State = StateOpen }) }, ""},
+	} {
+		s := electing(func(s *State) {
+			for _, n := range []string{"a", "b", "c"} {
+				alter(s, n, func(r *Report) { r.State, r.Master = StateFrozen, "" })
+			}
+			if c.change != nil {
+				c.change(s)
+			}
+		})
+		v := &View{Agent: "agent-b", State: s}
+		r, refused := v.restored(c.target, c.fenced)
+		if (r == nil) != (c.refused != "") || !strings.Contains(refused, c.refused) {
+			t.Errorf("%s: %+v, refused %q", c.name, r, refused)
+		}
+	}
+}
