@@ -101,7 +101,9 @@ func Choose(s State, uncounted bool) Choice {
 	best := field[0]
 	c.Node = best.Node
 	c.Why = fmt.Sprintf("%s has epoch %d up to offset %d", best.Node, best.epoch, best.offset)
-	if len(field) > 1 {
+	if best.place == (place{}) && ofMaster(best) {
+		c.Why = fmt.Sprintf("nobody has a history that is known, and %s holds what the old master comes back with", best.Node)
+	} else if len(field) > 1 {
 		next := field[1]
 		switch {
 		case best.place.compare(next.place) > 0:
@@ -160,6 +162,9 @@ func admit(s State, name string, uncounted bool) (place, string) {
 		return place{offset: rep.Position.Offset}, ""
 	case !known && uncounted && onlyHistory(s, name):
 		return place{offset: rep.Position.Offset}, ""
+	case !known && uncounted && name == r.Master && rep.Keys > 0:
+		// Restarted from an append-only file Redis has another history each time. What the master wrote there is the most there was.
+		return place{}, ""
 	case !known:
 		return at, "its data are of an unknown history"
 	}

@@ -17,8 +17,9 @@ func TestOrderWhereNobodyCanBeChosen(t *testing.T) {
 		v.Highest = v.State.Record.Epoch
 		return v
 	}
-	unknown := func(s *State) {
-		for _, n := range []string{"a", "b", "c"} {
+	unknown := func(s *State) { // and the machine of the old master is gone
+		s.Record.Election.Evidence = Gone
+		for _, n := range []string{"b", "c"} {
 			alter(s, n, func(r *Report) {
 				r.RunID, r.Position, r.Keys, r.State, r.Attempt = "new-"+n, Position{ReplID: "unknown-" + n, Offset: 7}, 1, StateFrozen, s.RecordIndex
 			})

@@ -65,12 +65,21 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
 			all(s, Position{ReplID: "x", Offset: 5})
 			frozen(s, "c", Position{ReplID: "y", Offset: 6})
+			alter(s, "a", func(r *Report) { r.State = StateDead })
 		}, true, "", "b: its data are of an unknown history"},
 		{"not while one of them is missing", func(s *State) {
 			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
 			all(s, Position{ReplID: "x", Offset: 5})
 			delete(s.Nodes, "c")
+			delete(s.Nodes, "a")
 		}, true, "", "b: its data are of an unknown history"},
+		{"the old master wrote the most, if all have unknown histories", func(s *State) {
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			frozen(s, "b", Position{ReplID: "x", Offset: 7})
+			frozen(s, "c", Position{ReplID: "y", Offset: 8})
+			frozen(s, "a", Position{ReplID: "z", Offset: 6})
+			alter(s, "a", func(r *Report) { r.RunID = "another" })
+		}, true, "a", "what the old master comes back with"},
 		{"an empty one does not wipe half of a resync", func(s *State) {
 			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
 			all(s, Position{ReplID: "x"})
@@ -84,7 +93,7 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			alter(s, "a", func(r *Report) { r.Position.ReplID = "x" })
 			alter(s, "b", func(r *Report) { r.Keys = 0 })
 			alter(s, "c", func(r *Report) { r.Position.ReplID = "y" })
-		}, true, "", "b: it was restarted empty"},
+		}, true, "a", "b: it was restarted empty"},
 		{"a wanted node that is behind, when the old master has died", func(s *State) {
 			s.Record.Election.Kind, s.Record.Election.Target = ForSwitchover, "c"
 			alter(s, "b", func(r *Report) { r.Position.Offset = 260 })

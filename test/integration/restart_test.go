@@ -75,6 +75,36 @@ func restartMaster(t *testing.T, s *sandbox.Sandbox, with string) {
 	}
 }
 
+// All machines lose their power at once, and come back with what their disks have: the group goes on, with every key.
+func TestAllRestarted(t *testing.T) {
+	for _, kept := range []struct {
+		name string
+		conf []string
+	}{{"with RDB", []string{"save 1 1"}}, {"with AOF", []string{"appendonly yes"}}} {
+		t.Run(kept.name, func(t *testing.T) {
+			s, _ := start(t, sandbox.Options{RedisConf: kept.conf})
+			before := counted(t, s)
+			w := s.StartWriter(t.Context(), 0, time.Millisecond)
+			acknowledged(t, w, 500)
+			w.Stop()
+			for _, r := range s.Redises() {
+				_, err := r.Do(t.Context(), "SAVE")
+				must(t, err)
+			}
+			for _, r := range s.Redises() {
+				must(t, r.Kill())
+			}
+			for _, r := range s.Redises() {
+				must(t, r.Start())
+			}
+			after := steady(t, s, before.Record.Epoch+1)
+			if lost, err := w.Lost(t.Context(), master(s, after)); err != nil || len(lost) > 0 {
+				t.Errorf("%d keys are gone with %s as master, %v", len(lost), after.Record.Master, err)
+			}
+		})
+	}
+}
+
 // What clients have queued at a stopped master is not answered when it goes on, because its agent has ended it. Where the
 // agent may not, it is.
 func TestStoppedMasterWithQueuedWrites(t *testing.T) {
