@@ -50,7 +50,7 @@ func (g *group) start(ctx context.Context, a failover.Action) {
 		g.order(ctx, key, a.Node, orderTimeout, func(ctx context.Context, n *node) (func(), error) {
 			at, err := n.drv.Open(ctx, a.Node, a.RunID)
 			return func() {
-				n.opened = g.now()
+				n.opened, n.paused = g.now(), nil
 				if n.info.RunID == a.RunID && !n.info.Open {
 					n.info.Open, n.info.Frozen, n.info.Position, n.info.MasterAddress, n.learned = true, false, at, "", g.now()
 				}

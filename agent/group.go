@@ -240,6 +240,10 @@ func (g *group) masterView() checks.MasterView {
 	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt {
 		rep.RunID, rep.State, rep.Epoch, reportedFor = t.RunID, failover.StateFrozen, t.Epoch, v.Now-g.toldAt
 	}
+	if own, mine := g.nodes[r.Master]; mine && o.Link == plugin.LinkUp && own.info.Open && own.info.RunID == r.RunID {
+		// What this agent reported of it may be on its way still.
+		rep.RunID, rep.State, rep.Epoch, reportedFor = r.RunID, failover.StateOpen, r.Epoch, 0
+	}
 	_, open := r.Open()
 	return checks.MasterView{
 		Link: checks.Link(o.Link), Cause: o.Cause, SilentFor: o.SilentFor, ObservedAgo: v.Now - g.masterSeenAt(),

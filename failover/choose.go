@@ -72,7 +72,9 @@ func Choose(s State, uncounted bool) Choice {
 		// An old master that the quorum could not reach comes back only when nobody else can serve, and so does one
 		// that has not opened when two changes of master in a row came to nothing.
 		last, _ := r.newest()
-		silent, closed := r.Election.Evidence == Silent, r.Epoch >= last.Epoch+2
+		master := s.Nodes[r.Master]
+		opened := master.RunID == r.RunID && r.opening(master.Position.ReplID) < 0 // which did not reach the lineage
+		silent, closed := r.Election.Evidence == Silent, r.Epoch >= last.Epoch+2 && !opened
 		if silent || closed || r.Election.Kind == ForOrder {
 			refuse(ofMaster, "it is the master to be replaced, and another can serve")
 		}

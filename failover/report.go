@@ -32,7 +32,7 @@ func reportOf(v *View, n *Local) Report {
 		return rep
 	}
 	rep.Epoch = r.Epoch
-	if r.Phase != Electing {
+	if r.Phase != Electing || r.Epoch < v.seen() { // the attempt of a record that went back was over long ago
 		return rep
 	}
 	// What counts for an attempt is what was done for that attempt, not what was seen before it.

@@ -102,6 +102,10 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			s.Record.Epoch, s.Record.Election.Evidence = 5, NotServing
 			frozen(s, "a", Position{ReplID: "r3", Offset: 260})
 		}, false, "b", "a: it is the master to be replaced"},
+		{"nor does one whose opening did not reach the record: it has what was written since", func(s *State) {
+			s.Record.Epoch, s.Record.Election.Kind, s.Record.Election.Evidence = 5, ForSwitchover, ""
+			frozen(s, "a", Position{ReplID: "x", Offset: 260, ReplID2: "r3", Offset2: 250})
+		}, false, "a", "the highest"},
 		{"one that did not open once does not", func(s *State) {
 			s.Record.Epoch, s.Record.Election.Evidence = 4, NotServing
 			frozen(s, "a", Position{ReplID: "r3", Offset: 260})
