@@ -143,9 +143,8 @@ func (g *group) step(ctx context.Context) time.Duration {
 		if v.Read {
 			n.inherit(known)
 		}
-		n.recall(g.servers, known, v.Now)
-		if known.RunID == "" {
-			known.RunID = g.servers.get(name).RunID
+		if n.info.RunID == "" {
+			known.RunID = n.recall(g.servers, known, v.Now)
 		}
 		l := n.local(known)
 		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.settings().BusyAfter)

@@ -186,12 +186,9 @@ func (n *node) inherit(known failover.Report) {
 }
 
 // recall is what can be known of a server that has not answered since this agent started: its process, and whether it may be
-// open, by what an agent before this one kept on the disk and, once Consul was read, reported.
-func (n *node) recall(s *servers, known failover.Report, now time.Duration) {
+// open, by what an agent before this one kept on the disk and, once Consul was read, reported. It returns the run that was last seen.
+func (n *node) recall(s *servers, known failover.Report, now time.Duration) (runID string) {
 	kept := s.get(n.name)
-	if n.info.RunID != "" {
-		return
-	}
 	if n.proc == nil && kept.RunID != "" && (known.RunID == "" || known.RunID == kept.RunID) {
 		n.locate(kept.PID, now-kept.Started)
 		_, n.cpuAtSilence, _ = n.stat()
@@ -203,6 +200,7 @@ func (n *node) recall(s *servers, known failover.Report, now time.Duration) {
 	case failover.StateUnknown:
 		n.maybeOpen = n.maybeOpen || known.MaybeOpen
 	}
+	return cmp.Or(known.RunID, kept.RunID)
 }
 
 // keep is what an agent after this one needs to end the server.

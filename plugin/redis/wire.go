@@ -97,8 +97,10 @@ func (c *wire) troubled() bool {
 }
 
 func (c *wire) ping() {
-	if auth := c.w.dialer.auth(); auth != nil && strings.HasPrefix(c.pingFailed, "NOAUTH") { // it may be right by now
-		c.send([]asked{askedAuth}, auth...)
+	if strings.HasPrefix(c.pingFailed, "NOAUTH") {
+		if auth := c.w.dialer.auth(); auth != nil { // it may be right by now
+			c.send([]asked{askedAuth}, auth...)
+		}
 	}
 	c.send([]asked{askedPing}, command{"PING"})
 }

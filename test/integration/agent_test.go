@@ -26,12 +26,7 @@ func TestAgentFindsItsServerStopped(t *testing.T) {
 				}
 			}
 			must(t, agent.Start())
-			eventually(t, "the stopped server has been ended", func(context.Context) error {
-				if old.Running() {
-					return fmt.Errorf("%s runs", old.Name)
-				}
-				return nil
-			})
+			awaitEnd(t, old)
 			for _, c := range s.Consuls() {
 				must(t, c.Cont())
 			}

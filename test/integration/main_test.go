@@ -149,6 +149,17 @@ func agentOf(s *sandbox.Sandbox, r *sandbox.Redis) *sandbox.Agent {
 	return nil
 }
 
+// awaitEnd returns when the agent has ended a server.
+func awaitEnd(t *testing.T, r *sandbox.Redis) {
+	t.Helper()
+	eventually(t, "the server was ended", func(context.Context) error {
+		if r.Running() {
+			return fmt.Errorf("%s runs", r.Name)
+		}
+		return nil
+	})
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -28,12 +28,7 @@ func TestScriptWithoutEnd(t *testing.T) {
 			began := time.Now()
 			stuckScript(t, old)
 			meanwhile(t, agentOf(s, old))
-			eventually(t, "the server was ended", func(context.Context) error {
-				if old.Running() {
-					return fmt.Errorf("%s runs", old.Name)
-				}
-				return nil
-			})
+			awaitEnd(t, old)
 			if took := time.Since(began); took < busyAfter {
 				t.Errorf("the server was ended after %s, want %s at least", took, busyAfter)
 			}
@@ -72,12 +67,7 @@ func TestScriptOutlivesItsEpoch(t *testing.T) {
 		t.Fatal("the server was ended while its agent was away")
 	}
 	must(t, agent.Start())
-	eventually(t, "the server was ended", func(context.Context) error {
-		if old.Running() {
-			return fmt.Errorf("%s runs", old.Name)
-		}
-		return nil
-	})
+	awaitEnd(t, old)
 }
 
 // stuckScript runs a script that nothing but the end of the server ends, and returns when the server says so.

@@ -137,7 +137,7 @@ func (c *client) wait(o *op) {
 	}
 	n := 0
 	for _, r := range c.w.servers {
-		if u := r.up; u != nil && u.up && u.from == s && u.run == s.run && u.gen == s.gen && u.acked >= o.at && linked(r.m, s.m) {
+		if u := r.up; u.of(s) && u.up && u.acked >= o.at && linked(r.m, s.m) {
 			n++
 		}
 	}

@@ -236,7 +236,7 @@ func (d *driver) Pause(ctx context.Context, _ string, length time.Duration) erro
 	return d.command(ctx, "pause", &conn{}, func(s *server) error {
 		s.paused = s.w.now() + length
 		for _, r := range s.w.servers {
-			if u := r.up; u != nil && u.from == s && u.gen == s.gen && u.run == s.run && u.acked < s.offset() {
+			if u := r.up; u.of(s) && u.acked < s.offset() {
 				return plugin.ErrLagging
 			}
 		}

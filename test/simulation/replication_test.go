@@ -18,6 +18,11 @@ type upstream struct {
 	timeout time.Duration
 }
 
+// of tells whether it is a link to that server, as that is now.
+func (u *upstream) of(s *server) bool {
+	return u != nil && u.from == s && u.run == s.run && u.gen == s.gen
+}
+
 // dropUpstream ends the connection to the master.
 func (s *server) dropUpstream() {
 	if s.up == nil {

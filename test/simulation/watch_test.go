@@ -137,7 +137,7 @@ func (s *server) info() *plugin.Info {
 		i.LinkUp, i.SyncInProgress = u.up, u.syncing
 	}
 	for _, r := range s.w.servers {
-		if u := r.up; u != nil && u.up && u.from == s && u.run == s.run && u.gen == s.gen {
+		if u := r.up; u.of(s) && u.up {
 			i.Replicas = append(i.Replicas, plugin.Replica{Address: r.address, State: "online", Offset: u.acked})
 		}
 	}
