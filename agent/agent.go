@@ -112,7 +112,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 	g := &group{
 		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
-		epochs: a.epochs, servers: a.servers, news: make(chan func(), 256), nodes: map[string]*node{},
+		epochs: a.epochs, servers: a.servers, news: make(chan func() bool, 256), nodes: map[string]*node{},
 		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
 		unknown: make(chan struct{}, 1), mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}

@@ -49,7 +49,7 @@ func TestLeasesAfterSuspend(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
 		began, reads := time.Now(), 0
 		alarm := &fakeAlarm{rings: make(chan struct{})}
-		g := &group{name: "redis", news: make(chan func(), 1)}
+		g := &group{name: "redis", news: make(chan func() bool, 1)}
 		g.fenceAfter.Store(int64(4 * time.Second))
 		l := &leases{
 			alarm: alarm, groups: []*group{g}, log: hclog.NewNullLogger(), now: func() time.Duration { return time.Since(began) },

@@ -18,7 +18,7 @@ import (
 )
 
 // group runs the protocol for one group on this agent. One goroutine owns all of it: news arrive as functions
-// on its channel, each is followed by one look at everything, and what is to be done runs beside it.
+// on its channel, are followed by one look at everything, and what is to be done runs beside it.
 type group struct {
 	name    string
 	agent   string
@@ -33,7 +33,8 @@ type group struct {
 	// unknown is told when the state lacks this agent, or the settings: somebody has deleted them.
 	unknown chan struct{}
 
-	news  chan func()
+	// news are taken in by the group's goroutine, and tell whether everything is to be looked at because of them.
+	news  chan func() (look bool)
 	view  failover.View
 	nodes map[string]*node
 	// watcher observes the master when it is another agent's node.
@@ -97,31 +98,39 @@ func (g *group) run(ctx context.Context) {
 	for {
 		wake := g.step(ctx)
 		timer.Reset(min(tick, max(0, wake-g.now())))
-		select {
-		case <-ctx.Done():
-			return
-		case f := <-g.news:
-			f()
-			g.drain()
-		case <-timer.C:
+		for look := false; !look; {
+			select {
+			case <-ctx.Done():
+				return
+			case f := <-g.news:
+				look = f()
+				look = g.drain() || look
+			case <-timer.C:
+				look = true
+			}
 		}
 	}
 }
 
 // drain takes in what else is new, so that one look serves all of it.
-func (g *group) drain() {
+func (g *group) drain() (look bool) {
 	for {
 		select {
 		case f := <-g.news:
-			f()
+			look = f() || look
 		default:
-			return
+			return look
 		}
 	}
 }
 
-// tell hands news to the group's goroutine.
+// tell has the group's goroutine take something in, and look at everything.
 func (g *group) tell(ctx context.Context, f func()) {
+	g.hand(ctx, func() bool { f(); return true })
+}
+
+// hand hands news to the group's goroutine.
+func (g *group) hand(ctx context.Context, f func() (look bool)) {
 	select {
 	case g.news <- f:
 	case <-ctx.Done():

@@ -147,7 +147,7 @@ func (l *leases) once(ctx context.Context, limit time.Duration, groups []*group)
 	for i, g := range groups {
 		r := records[g.name]
 		lease := failover.Lease{Begun: begun, Record: r.Record, Index: r.Index}
-		g.tell(ctx, func() { g.takeLease(lease, seen[i]) })
+		g.hand(ctx, func() bool { return g.takeLease(lease, seen[i]) })
 	}
 	return nil
 }

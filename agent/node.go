@@ -40,7 +40,7 @@ type node struct {
 	started time.Duration
 	find    func(pid int, ranFor time.Duration) Process
 	dead    bool
-	// cpuAtSilence is the processor time of the process when it was last heard.
+	// cpuAtSilence is the processor time of the process when it was first missed.
 	cpuAtSilence time.Duration
 
 	maybeOpen     bool
@@ -82,6 +82,9 @@ func (n *node) observe(o plugin.Observation, s *servers, now time.Duration) {
 	if o.Info != nil && (n.seen.Info == nil || !reflect.DeepEqual(*o.Info, *n.seen.Info)) {
 		n.learn(*o.Info, s, now)
 	}
+	if n.seen.Link == plugin.LinkUp && o.Link != plugin.LinkUp {
+		_, n.cpuAtSilence, _ = n.stat()
+	}
 	n.seen, n.at = o, now
 	switch busy := o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY"); {
 	case !busy:
@@ -94,7 +97,6 @@ func (n *node) observe(o plugin.Observation, s *servers, now time.Duration) {
 		n.dead = n.ended()
 	case plugin.LinkUp:
 		n.dead = false
-		_, n.cpuAtSilence, _ = n.stat()
 	}
 }
 

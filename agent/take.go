@@ -54,24 +54,27 @@ func (g *group) wrote(index uint64) bool {
 }
 
 // takeLease takes in what a consistent read of the record answered. seen is the index of the newest record that was known, from
-// wherever, when the read was sent: Consul must have that or a newer one.
-func (g *group) takeLease(l failover.Lease, seen uint64) {
+// wherever, when the read was sent: Consul must have that or a newer one. Nothing needs to be looked at when it only prolongs a
+// lease that is young: what waits for a read asks for one before.
+func (g *group) takeLease(l failover.Lease, seen uint64) (look bool) {
 	v := &g.view
 	switch {
 	case l.Begun < g.leaseRead && failover.Kept(failover.IndexOrder):
-		return
+		return false
 	case l.Index < seen:
 		g.wentBack(l, seen)
-		return
+		return true
 	case l.Index < v.Lease.Index:
-		return // it was under way at the same time as one that came later to Consul
+		return false // it was under way at the same time as one that came later to Consul
 	case l.Record == nil || l.Record.Epoch < v.Highest:
 		// What cannot be trusted gives no lease, and takes none that has not ended.
 		if l.Index >= v.State.RecordIndex {
 			v.State.Record, v.State.RecordIndex = l.Record, l.Index
 		}
-		return
+		return true
 	}
+	young := v.Lease.Record != nil && g.now() < v.Lease.Begun+v.Fence()/2
+	look = l.Index != v.Lease.Index || !young
 	g.leaseRead, l.Extended = l.Begun, v.Lease.Extended
 	g.noteRecord(l.Index)
 	v.Lease = l
@@ -80,7 +83,9 @@ func (g *group) takeLease(l failover.Lease, seen uint64) {
 		// An older answer to the watch must not bring the record before it back.
 		g.noteIndex(l.Index)
 		g.noteEpoch()
+		look = true
 	}
+	return look
 }
 
 // wentBack takes in that Consul has an older record than one that was known before, or none: a snapshot was restored, or

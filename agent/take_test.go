@@ -86,3 +86,31 @@ func TestTakeLeavesAnOlderRecordToALeaseRead(t *testing.T) {
 		t.Errorf("a record made anew is not taken: %d, index %d", g.view.Highest, g.view.State.RecordIndex)
 	}
 }
+
+// Everything is looked at when a lease read says anything that the one before did not, or when that was old enough for something
+// to wait for another.
+func TestLeaseThatIsOnlyProlonged(t *testing.T) {
+	g, now, _ := taking(t)
+	g.take(state(100, 100, false), 0)
+	read := func(index, seen uint64) bool {
+		return g.takeLease(failover.Lease{Begun: *now, Record: g.view.State.Record, Index: index}, seen)
+	}
+	half := g.view.Fence() / 2
+	for _, c := range []struct {
+		what        string
+		later       time.Duration
+		index, seen uint64
+		look        bool
+	}{
+		{"the first lease", 0, 100, 100, true},
+		{"one that is prolonged while it is young", half - time.Millisecond, 100, 100, false},
+		{"one that is prolonged when it is old", half, 100, 100, true},
+		{"another record", time.Millisecond, 120, 100, true},
+		{"a read that was overtaken", time.Millisecond, 110, 100, false},
+		{"a record that went back", time.Millisecond, 90, 120, true},
+	} {
+		if *now += c.later; read(c.index, c.seen) != c.look {
+			t.Errorf("%s: everything is looked at: %v, want %v", c.what, !c.look, c.look)
+		}
+	}
+}

@@ -11,7 +11,7 @@ type Process struct {
 	Known bool
 	// State is the third field of /proc/<pid>/stat: R, S, D, T, t, Z, X and so on (proc_pid_stat(5)).
 	State byte
-	// CPU is the time consumed since the server was last heard.
+	// CPU is the time consumed since the server was first missed.
 	CPU time.Duration
 }
 

@@ -75,8 +75,8 @@ func (r *Result) caveats() string {
 			runs, refused, span(r.Options.Jitter), failed),
 		fmt.Sprintf("A client writes one key after the other, %s after the last reply, and asks every %s where the master is: Consul's DNS, or "+
 			"`SENTINEL get-master-addr-by-name`. A client that keeps an answer for longer is as slow as that.", span(r.Options.Every), span(r.Options.Resolve)),
-		fmt.Sprintf("Our `durability` is %q and `fence_after` %s (by default 3 s): the lease of a master whose agent has died, or is cut off, is waited for "+
-			"that long. Sentinel has a quorum of %d and `failover-timeout` %g s; everything else is as both come.",
+		fmt.Sprintf("Our `durability` is %q and `fence_after` %s (where groups are counted, 3 s, as by default): the lease of a master whose agent has died, or is cut off, "+
+			"is waited for that long. Sentinel has a quorum of %d and `failover-timeout` %g s; everything else is as both come.",
 			r.Options.Durability, span(r.Options.FenceAfter), sentinelQuorum, sentinelTimeout.Seconds()),
 		fmt.Sprintf("Consul's servers write every commit to disk before it counts, and a change of master is two of them in a row, a planned one three: an fsync "+
 			"took %s here, in the median.", millis(median(fsync))),
