@@ -52,6 +52,8 @@ type group struct {
 	fenceAfter atomic.Int64
 	recordSeen atomic.Uint64
 	tag        tagClaim
+	// entrySeen is when the name of the master was last looked at.
+	entrySeen time.Duration
 	// leaseRead is since when no older consistent read counts.
 	leaseRead time.Duration
 	// stateIndex is the X-Consul-Index of the newest state, stateAt when it was told; older answers are dropped.
@@ -183,6 +185,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 	}
 	g.keepHistory(ctx)
 	g.claimTag(ctx)
+	g.keepEntry(ctx)
 	g.publish(g)
 	for _, then := range []time.Duration{v.Memory.EpochSeen + holdFor, g.tag.again} {
 		if then > v.Now {

@@ -42,6 +42,9 @@ type store interface {
 	Commit(ctx context.Context, group string, r *failover.Record, index uint64, m catalog.MasterEntry) (uint64, error)
 	Amend(ctx context.Context, group string, r *failover.Record, index uint64) (uint64, error)
 
+	// KeepEntry puts back the entry of a master that somebody removed, and tells whether it was so.
+	KeepEntry(ctx context.Context, group string, index uint64, m catalog.MasterEntry) (back bool, err error)
+
 	AcquireLock(ctx context.Context, group string) (bool, error)
 	ReleaseLock(ctx context.Context, group string) error
 	PutVote(ctx context.Context, group string, v failover.Vote) (uint64, error)

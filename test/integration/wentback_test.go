@@ -3,12 +3,17 @@ package integration
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/consul/api"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/cmd/consul-redis-sentinel/sandbox"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
@@ -120,6 +125,31 @@ func TestPrefixDeleted(t *testing.T) {
 	last := steady(t, s, after.Record.Epoch+1)
 	if lost, err := w.Lost(t.Context(), master(s, last)); err != nil || len(lost) > 0 {
 		t.Errorf("lost %d acknowledged writes when %s was killed, %v", len(lost), old.Node, err)
+	}
+}
+
+// When somebody tidies the master's name up, which no Consul agent has, it comes back, and nothing else happens.
+func TestNameRemoved(t *testing.T) {
+	s, before := start(t, sandbox.Options{})
+	resolves := func(ctx context.Context) error {
+		found, err := s.Consul(0).SRV(ctx, s.MasterName())
+		if err == nil && (len(found) != 1 || net.JoinHostPort(found[0].IP, strconv.Itoa(found[0].Port)) != before.Record.Address) {
+			err = fmt.Errorf("%s is %v, want %s", s.MasterName(), found, before.Record.Address)
+		}
+		return err
+	}
+	eventually(t, "the name is there", resolves)
+	_, err := s.Consul(0).Client.Catalog().Deregister(&api.CatalogDeregistration{Node: s.Group() + "-master"}, nil)
+	must(t, err)
+	eventually(t, "the name is gone", func(ctx context.Context) error {
+		if resolves(ctx) == nil {
+			return errors.New("it is there")
+		}
+		return nil
+	})
+	eventually(t, "the name is back", resolves)
+	if after := steady(t, s, 1); after.Record.Master != before.Record.Master || after.Record.Epoch != 1 {
+		t.Errorf("%s is master of epoch %d", after.Record.Master, after.Record.Epoch)
 	}
 }
 

@@ -217,6 +217,22 @@ func (c *consulClient) Amend(ctx context.Context, _ string, r *failover.Record, 
 	})
 }
 
+// KeepEntry implements agent.Consul.
+func (c *consulClient) KeepEntry(ctx context.Context, _ string, index uint64, m catalog.MasterEntry) (bool, error) {
+	return ask(ctx, c.l, "entry", true, func() (bool, error) {
+		k := c.consul()
+		switch {
+		case k.entry.Service != "":
+			return false, nil
+		case k.state.RecordIndex != index:
+			return false, conflict("the record is of index %d, not %d", k.state.RecordIndex, index)
+		}
+		k.w.note("consul", "%s puts the name of the master back", c.l.name())
+		k.entry = m
+		return true, nil
+	})
+}
+
 // AcquireLock implements agent.Consul.
 func (c *consulClient) AcquireLock(ctx context.Context, _ string) (bool, error) {
 	id := c.Session()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
@@ -143,6 +144,11 @@ func (w *world) maintain(m *machine) {
 		w.note("MEND", "%s is not in maintenance any more", m.name)
 		m.maintenance = ""
 	})
+}
+
+func (w *world) removeName() {
+	w.note("FAULT", "an operator removes the name of the master from the catalog")
+	w.consul.entry = catalog.MasterEntry{}
 }
 
 func (w *world) saveData(m *machine) {

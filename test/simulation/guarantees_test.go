@@ -210,8 +210,8 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 		w.fail("epoch %d has two masters: %s and %s %s", r.Epoch, was, r.Master, r.RunID)
 	}
 	d.masters[r.Epoch] = r.Master + " " + r.RunID
-	if after.entry.Meta["node"] != r.Master || (after.entry.Status == "passing") != (r.Phase == failover.Steady) {
-		w.fail("G1: the record says %s of %s, and the name says %s of %s", r.Phase, r.Master, after.entry.Status, after.entry.Meta["node"])
+	if e := after.entry; e.Service != "" && (e.Meta["node"] != r.Master || (e.Status == "passing") != (r.Phase == failover.Steady)) {
+		w.fail("G1: the record says %s of %s, and the name says %s of %s", r.Phase, r.Master, e.Status, e.Meta["node"])
 	}
 	if judged.only && w.only != "" && r.Phase == failover.Electing && r.Election.Kind == failover.ForFailure {
 		w.fail("G8: %s alone moves the master: %s", w.only, r.Election.Cause)
@@ -279,6 +279,8 @@ func (w *world) whole() error {
 		return errors.New("there is no record")
 	case r.Phase != failover.Steady:
 		return errors.New("the record is in phase " + string(r.Phase))
+	case w.consul.entry.Service == "":
+		return errors.New("nobody has put the name of the master back")
 	}
 	for _, s := range w.servers {
 		switch {

@@ -80,6 +80,9 @@ func (w *world) history() error {
 		w.watchdog.filled = true
 	}
 	w.faulty = true
+	if dice := rand.New(rand.NewPCG(w.seed, 1<<32)); dice.IntN(20) == 0 { // of its own, so that the seeds stay what they were
+		w.later(upTo(dice, 12*time.Second), w.removeName)
+	}
 	w.run(w.now() + 3*time.Second + upTo(w.rnd, 12*time.Second))
 	w.faulty = false
 	w.mu.Lock()

@@ -1,0 +1,42 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// KeepEntry puts the entry of a master back when somebody has removed it, or made another of it, and tells whether that was so. It
+// does so in one transaction with a look at the record that the entry is of, which must still have the index given; otherwise it is
+// ErrConflict, and the entry stays as it is.
+func (c *Catalog) KeepEntry(ctx context.Context, group string, index uint64, m MasterEntry) (back bool, err error) {
+	what := fmt.Sprintf("keep the entry %s of group %s", m.Service, group)
+	var found []*api.ServiceEntry
+	err = c.read(ctx, what, func(ctx context.Context, client *api.Client) error {
+		entries, meta, err := client.Health().Service(m.Service, "", false, queryOptions(ctx, false))
+		if err == nil && meta.ResultsFilteredByACLs {
+			err = ErrFiltered
+		}
+		found = entries
+		return err
+	})
+	if err != nil || slices.ContainsFunc(found, m.stands) {
+		return false, err
+	}
+	key := c.keys(group).record()
+	_, err = c.commit(ctx, what, key, api.TxnOps{
+		c.kvOp(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: index}), c.nodeOp(m), c.serviceOp(m), c.checkOp(m),
+	})
+	return err == nil, err
+}
+
+// stands tells whether what Consul has is the entry.
+func (m MasterEntry) stands(e *api.ServiceEntry) bool {
+	s := e.Service
+	return e.Node.Node == m.Node && s.ID == m.Service && s.Address == m.Address && s.Port == m.Port &&
+		maps.Equal(s.Meta, m.Meta) && slices.Equal(s.Tags, m.Tags) &&
+		slices.ContainsFunc(e.Checks, func(k *api.HealthCheck) bool { return k.CheckID == m.Service && k.Status == m.Status })
+}
