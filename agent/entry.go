@@ -33,7 +33,7 @@ func (g *group) keepEntry(ctx context.Context) {
 		case back:
 			g.log.Warn("the name of the master was not in Consul as the record has it, and was put back", "service", entry.Service)
 		case err != nil && !errors.Is(err, catalog.ErrConflict):
-			g.log.Debug("cannot look at the name of the master", "service", entry.Service, "error", err)
+			g.complain.warn(g.log, "cannot keep the name of the master", "service", entry.Service, "error", err)
 		}
 		return nil
 	})

@@ -204,9 +204,10 @@ func (g *group) askPromises(ctx context.Context, key string, a failover.AskPromi
 		}
 		why := ""
 		for range a.Agents {
-			if r := <-refusals; r != "" {
-				why = r
-			}
+			why = max(why, <-refusals)
+		}
+		if why != "" {
+			sleep(ctx, fence/8) // who refuses does so for a while
 		}
 		return func() {
 			if why != "" {
