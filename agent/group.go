@@ -244,10 +244,6 @@ func (g *group) masterView() checks.MasterView {
 	o := g.masterSeen()
 	rep := v.State.Nodes[r.Master]
 	reportedFor := v.Now - g.reportedAt
-	// A report of an opening that goes on from the freeze is the newer, however late the word of that came.
-	if rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID {
-		g.told = peers.FrozenNotice{}
-	}
 	if t := g.told; t.Node == r.Master && t.RunID == r.RunID && t.Epoch == r.Epoch && g.toldAt > g.reportedAt {
 		rep.RunID, rep.State, rep.Epoch, reportedFor = t.RunID, failover.StateFrozen, t.Epoch, v.Now-g.toldAt
 	}
@@ -278,7 +274,7 @@ func (g *group) masterSeenAt() time.Duration {
 	return g.remoteAt
 }
 
-// noteReported notes since when the master's own agent has reported what it reports now.
+// noteReported notes since when the master's own agent has reported what it reports now, and forgets what it told before that.
 func (g *group) noteReported() {
 	r := g.view.State.Record
 	if r == nil {
@@ -287,6 +283,10 @@ func (g *group) noteReported() {
 	rep := g.view.State.Nodes[r.Master]
 	if now := (reported{rep.Node, rep.RunID, rep.State, rep.Epoch}); now != g.reported {
 		g.reported, g.reportedAt = now, g.view.Now
+	}
+	// A report of an opening that goes on from the freeze is newer than the word of that, however late it came.
+	if rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID {
+		g.told = peers.FrozenNotice{}
 	}
 }
 

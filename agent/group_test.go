@@ -30,6 +30,7 @@ func TestLateWordOfAFreeze(t *testing.T) {
 		g.noteReported()
 		*now += time.Second
 		g.hearFrozen(peers.FrozenNotice{Group: "redis", Node: "a", Epoch: 1, ReplID: "r1"})
+		g.noteReported()
 		if got := g.masterView().ReportedState; got != string(c.want) {
 			t.Errorf("%s: counts as %s, want %s", c.name, got, c.want)
 		}
@@ -50,7 +51,6 @@ func TestWordOfAFreezeIsForgotten(t *testing.T) {
 	*now += time.Second
 	g.hearFrozen(peers.FrozenNotice{Group: "redis", Node: "a", Epoch: 1, ReplID: "r1"})
 	report(11, failover.Position{ReplID: "r2", ReplID2: "r1"})
-	g.masterView()
 	report(12, failover.Position{ReplID: "r3", ReplID2: "r2"})
 	if got := g.masterView().ReportedState; got != string(failover.StateOpen) {
 		t.Errorf("counts as %s", got)

@@ -55,17 +55,17 @@ func (g *group) wrote(index uint64) bool {
 
 // takeLease takes in what a consistent read of the record answered. seen is the index of the newest record that was known, from
 // wherever, when the read was sent: Consul must have that or a newer one. Nothing needs to be looked at when it only prolongs a
-// lease that is young: what waits for a read asks for one before.
+// lease that is young, with which nothing waits for a read; one that is not taken may have to be asked for again.
 func (g *group) takeLease(l failover.Lease, seen uint64) (look bool) {
 	v := &g.view
 	switch {
 	case l.Begun < g.leaseRead && failover.Kept(failover.IndexOrder):
-		return false
+		return true
 	case l.Index < seen:
 		g.wentBack(l, seen)
 		return true
 	case l.Index < v.Lease.Index:
-		return false // it was under way at the same time as one that came later to Consul
+		return true // it was under way at the same time as one that came later to Consul
 	case l.Record == nil || l.Record.Epoch < v.Highest:
 		// What cannot be trusted gives no lease, and takes none that has not ended.
 		if l.Index >= v.State.RecordIndex {

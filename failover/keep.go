@@ -18,7 +18,7 @@ func (v *View) keep(d *Decision) {
 		v.Now >= v.Lease.Until(n.Name, n.RunID, max(v.Highest, r.Epoch), fence) {
 		return
 	}
-	if o := v.State.Order; o != nil && o.Refused == "" && (o.Kind == OrderBootstrap || o.Kind == OrderRecord) {
+	if v.waiting(OrderBootstrap, OrderRecord) != nil {
 		d.do(v.refuse(fmt.Sprintf("the group has a record: %s is master of epoch %d", r.Master, r.Epoch)))
 	}
 	next := r.Clone()

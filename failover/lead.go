@@ -220,9 +220,14 @@ func (v *View) cooldown(t Tally) time.Duration {
 }
 
 // ordered tells whether an operator's order for a change of master waits.
-func (v *View) ordered() bool {
-	o := v.State.Order
-	return o != nil && o.Refused == "" && (o.Kind == OrderFailover || o.Kind == OrderSwitchover)
+func (v *View) ordered() bool { return v.waiting(OrderFailover, OrderSwitchover) != nil }
+
+// waiting is the operator's order, if it is of one of these kinds and was not refused.
+func (v *View) waiting(kinds ...OrderKind) *Order {
+	if o := v.State.Order; o != nil && o.Refused == "" && slices.Contains(kinds, o.Kind) {
+		return o
+	}
+	return nil
 }
 
 // unwanted says why the master should not stay it, because it has priority 0 or its operator says so, when another
@@ -295,7 +300,7 @@ func (v *View) unready(name string) string {
 // conduct leads the attempt in progress to its commit.
 func (v *View) conduct(d *Decision) {
 	s, r := v.State, v.State.Record
-	if o := s.Order; o != nil && o.Refused == "" && o.AcceptLoss && r.Election.AcceptLoss == "" {
+	if o := v.waiting(OrderFailover); o != nil && o.AcceptLoss && r.Election.AcceptLoss == "" {
 		d.do(v.overrule(o))
 		return
 	}
@@ -325,7 +330,7 @@ func (v *View) conduct(d *Decision) {
 			choice = Choose(s, true)
 		}
 	}
-	if choice.Node == "" && s.Order != nil && s.Order.Kind == OrderRecord && s.Order.Refused == "" {
+	if choice.Node == "" && v.waiting(OrderRecord) != nil {
 		d.do(v.renew(r.Master, "where nobody could be chosen"))
 		return
 	}

@@ -124,6 +124,18 @@ func counted(t *testing.T, s *sandbox.Sandbox) failover.State {
 	return state
 }
 
+// replaced waits until another node than before is master.
+func replaced(t *testing.T, s *sandbox.Sandbox, before failover.State) (after failover.State) {
+	t.Helper()
+	eventually(t, "another is master", func(ctx context.Context) (err error) {
+		if after, err = s.State(ctx); err == nil && (after.Record.Phase != failover.Steady || after.Record.Master == before.Record.Master) {
+			err = fmt.Errorf("epoch %d is %s, master %s", after.Record.Epoch, after.Record.Phase, after.Record.Master)
+		}
+		return err
+	})
+	return after
+}
+
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, holds func(ctx context.Context) error) {
 	t.Helper()

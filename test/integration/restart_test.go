@@ -144,13 +144,7 @@ func queuedWrites(t *testing.T, s *sandbox.Sandbox) (acknowledged int) {
 		must(t, err)
 	}
 	time.Sleep(5 * time.Second) // how long it stands still is the fault itself
-	eventually(t, "another is master", func(ctx context.Context) error {
-		now, err := s.State(ctx)
-		if err == nil && now.Record.Epoch == before.Record.Epoch {
-			err = fmt.Errorf("it is epoch %d still", now.Record.Epoch)
-		}
-		return err
-	})
+	replaced(t, s, before)
 	_ = old.Cont()
 	for _, c := range conns {
 		_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))

@@ -89,14 +89,7 @@ func TestRescue(t *testing.T) {
 			must(t, r.Signal(syscall.SIGCONT))
 		}
 	}
-	var after failover.State
-	eventually(t, "another is master", func(ctx context.Context) error {
-		var err error
-		if after, err = s.State(ctx); err == nil && (after.Record.Phase != failover.Steady || after.Record.Master == old.Node) {
-			err = fmt.Errorf("epoch %d is %s, master %s", after.Record.Epoch, after.Record.Phase, after.Record.Master)
-		}
-		return err
-	})
+	after := replaced(t, s, state)
 	must(t, old.Start())
 	steady(t, s, after.Record.Epoch)
 	var saved failover.Rescued

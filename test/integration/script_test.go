@@ -56,13 +56,7 @@ func TestScriptOutlivesItsEpoch(t *testing.T) {
 		return err
 	})
 	must(t, agent.Kill()) // and with it goes the veto of the busy
-	eventually(t, "another is master", func(ctx context.Context) error {
-		now, err := s.State(ctx)
-		if err == nil && (now.Record.Epoch == before.Record.Epoch || now.Record.Phase != failover.Steady) {
-			err = fmt.Errorf("epoch %d is %s", now.Record.Epoch, now.Record.Phase)
-		}
-		return err
-	})
+	replaced(t, s, before)
 	if !old.Running() {
 		t.Fatal("the server was ended while its agent was away")
 	}
