@@ -67,6 +67,7 @@ soak: ## play many random histories in virtual time: make soak HISTORIES=1000000
 .PHONY: rules
 rules: ## take each rule of the protocol away in turn: the tests must notice
 	go test -tags rulesout ./failover -run TestEveryRuleIsNeeded -v -timeout 0 $(ARGS)
+	go test -tags rulesout ./test/simulation -run TestAgentRuleIsNeeded -v -timeout 0 -histories 20000 $(ARGS)
 
 .PHONY: check
 check: setup-test $(BIN)/staticcheck $(BIN)/govulncheck ## gofmt, go vet, staticcheck, govulncheck, and all tests with the race detector

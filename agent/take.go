@@ -15,12 +15,12 @@ import (
 // A record that is older than one that was known is left to a consistent read of it, which tells whether Consul went back.
 func (g *group) take(s failover.State, begun time.Duration) (taken bool) {
 	newer := begun > g.stateAt && s.RecordIndex >= g.view.State.RecordIndex
-	old := s.Index < g.stateIndex && !newer && failover.Kept(failover.IndexOrder)
+	old := s.Index < g.stateIndex && !newer
 	back := s.RecordIndex < g.recordSeen.Load() && len(g.nodes) > 0
 	if back {
 		g.confirm()
 	}
-	if g.missed = old || back; g.missed {
+	if g.missed = (old || back) && failover.Kept(failover.IndexOrder); g.missed {
 		return false
 	}
 	g.noteIndex(s.Index)
@@ -64,7 +64,7 @@ func (g *group) takeLease(l failover.Lease, seen uint64) (look bool) {
 	case l.Index < seen:
 		g.wentBack(l, seen)
 		return true
-	case l.Index < v.Lease.Index:
+	case l.Index < v.Lease.Index && failover.Kept(failover.IndexOrder):
 		return true // it was under way at the same time as one that came later to Consul
 	case l.Record == nil || l.Record.Epoch < v.Highest:
 		// What cannot be trusted gives no lease, and takes none that has not ended.

@@ -92,7 +92,7 @@ func (w *world) readState(a *simAgent) {
 }
 
 func (a *simAgent) take(s State, begun time.Duration) {
-	if s.Index >= a.stateIndex || !Kept(IndexOrder) {
+	if s.Index >= a.stateIndex {
 		a.stateIndex, a.view.State, a.view.Read = s.Index, s, true
 		a.view.StateBegun = max(a.view.StateBegun, begun)
 		a.noteEpoch()
@@ -113,16 +113,13 @@ func (w *world) confirm(a *simAgent) {
 	l := Lease{Begun: w.now}
 	w.ask(a, func() bool { l.Record, l.Index = w.consul.Record, w.consul.RecordIndex; return true }, func(ok, _ bool) {
 		if a.confirmed = false; ok {
-			if !Kept(StampBefore) {
-				l.Begun = w.now
-			}
 			a.takeLease(l)
 		}
 	})
 }
 
 func (a *simAgent) takeLease(l Lease) {
-	if l.Index < a.view.Lease.Index && Kept(IndexOrder) || l.Begun < a.view.Lease.Begun {
+	if l.Index < a.view.Lease.Index || l.Begun < a.view.Lease.Begun {
 		return
 	}
 	if l.Record == nil || l.Record.Epoch < a.view.Highest {

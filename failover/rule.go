@@ -52,7 +52,8 @@ const (
 	StartFrozen Rule = "start frozen"
 )
 
-// Rules are all of them.
-var Rules = []Rule{MastersRun, OneAttempt, CountedRuns, LeaderWaits, StampBefore, IndexOrder, LeaseEnds, WholeSet, WaitAfterStart,
-	KeepsPromise, OnlyExtends, NoneAfterElecting, OpenByRead, EpochsCount, OldMasterStays, FreezeReplicas, KillStuck, ReadOrFreeze,
+// Rules are those of the decision, AgentRules those of the agents that act on it.
+var Rules = []Rule{MastersRun, OneAttempt, CountedRuns, LeaderWaits, LeaseEnds, WholeSet, WaitAfterStart, KeepsPromise,
+	OnlyExtends, NoneAfterElecting, OpenByRead, EpochsCount, OldMasterStays, FreezeReplicas, KillStuck, ReadOrFreeze,
 	NeedReports, HighestOnly, SaveFirst, StartFrozen}
+var AgentRules = []Rule{StampBefore, IndexOrder}
