@@ -18,7 +18,7 @@ import (
 )
 
 // group runs the protocol for one group on this agent. One goroutine owns all of it: news arrive as functions
-// on its channel, are followed by one look at everything, and what is to be done runs beside it.
+// on its channel, what they change is followed by one look at everything, and what is to be done runs beside it.
 type group struct {
 	name    string
 	agent   string

@@ -15,15 +15,7 @@ import (
 // ErrConflict, and the entry stays as it is. Where the name is somebody else's as well, it is an error that says whose.
 func (c *Catalog) KeepEntry(ctx context.Context, group string, index uint64, m MasterEntry) (back bool, err error) {
 	what := fmt.Sprintf("keep the entry %s of group %s", m.Service, group)
-	var found []*api.ServiceEntry
-	err = c.read(ctx, what, func(ctx context.Context, client *api.Client) error {
-		entries, meta, err := client.Health().Service(m.Service, "", false, queryOptions(ctx, false))
-		if err == nil && meta.ResultsFilteredByACLs {
-			err = ErrFiltered
-		}
-		found = entries
-		return err
-	})
+	found, err := c.instances(ctx, what, m.Service, false)
 	for _, e := range found {
 		if err == nil && !m.yields(e) {
 			err = fmt.Errorf("%s: the name is taken by %s on node %s, which says %v", what, e.Service.ID, e.Node.Node, e.Service.Meta)

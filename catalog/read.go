@@ -69,6 +69,19 @@ func (c *Catalog) state(group string, pairs api.KVPairs, index uint64) (s failov
 	return s, fatal(root, errs)
 }
 
+// instances are all of a service, healthy or not. It is ErrFiltered if the token may not see some of them.
+func (c *Catalog) instances(ctx context.Context, what, service string, consistent bool) (found []*api.ServiceEntry, err error) {
+	err = c.read(ctx, what, func(ctx context.Context, client *api.Client) error {
+		entries, meta, err := client.Health().Service(service, "", false, queryOptions(ctx, consistent))
+		if err == nil && meta.ResultsFilteredByACLs {
+			err = ErrFiltered
+		}
+		found = entries
+		return err
+	})
+	return found, err
+}
+
 // ReadRecords reads the records of several groups consistently, in one request for each 128 of them. Every
 // group asked for is in the answer. A record that cannot be understood is an error: it must not pass for none.
 func (c *Catalog) ReadRecords(ctx context.Context, groups []string) (map[string]VersionedRecord, error) {

@@ -35,15 +35,7 @@ type TagClaim struct {
 // its comparison with the whole catalog, every minute or two, which first brings what its machine says by then.
 func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, older bool, err error) {
 	what := fmt.Sprintf("claim the tag %s of %s", t.Tag, t.Service)
-	var entries []*api.ServiceEntry
-	err = c.read(ctx, what, func(ctx context.Context, client *api.Client) error {
-		found, meta, err := client.Health().Service(t.Service, "", false, queryOptions(ctx, true))
-		if err == nil && meta.ResultsFilteredByACLs {
-			err = ErrFiltered
-		}
-		entries = found
-		return err
-	})
+	entries, err := c.instances(ctx, what, t.Service, true)
 	if err != nil {
 		return nil, false, err
 	}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -133,7 +131,7 @@ func TestNameRemoved(t *testing.T) {
 	s, before := start(t, sandbox.Options{})
 	resolves := func(ctx context.Context) error {
 		found, err := s.Consul(0).SRV(ctx, s.MasterName())
-		if err == nil && (len(found) != 1 || net.JoinHostPort(found[0].IP, strconv.Itoa(found[0].Port)) != before.Record.Address) {
+		if err == nil && (len(found) != 1 || found[0].Addr() != before.Record.Address) {
 			err = fmt.Errorf("%s is %v, want %s", s.MasterName(), found, before.Record.Address)
 		}
 		return err
