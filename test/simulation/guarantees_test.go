@@ -31,7 +31,7 @@ type watchdog struct {
 	epoch    uint64
 	masters  map[uint64]string
 	entered  map[string]time.Duration // since when each member of the record has been one
-	filled   bool                     // the group was whole once, with data
+	filled   bool                     // the group was whole once, with data, and never since has all of it been lost
 	restored bool                     // a snapshot was restored
 	durable  []*op
 	told     map[int]bool // acknowledged, since the last loss that an operator accepted
@@ -151,6 +151,13 @@ func (d *watchdog) saves(s *server) {
 	for _, e := range s.log {
 		d.saved[e.id] = true
 	}
+}
+
+// ends notes that a server ended: with the last of what the group had, an empty server has all there is.
+func (d *watchdog) ends(w *world) {
+	d.filled = d.filled && slices.ContainsFunc(w.servers, func(s *server) bool {
+		return s.alive && s.keys() > 0 || s.disk != nil && s.disk.keys() > 0
+	})
 }
 
 // closes judges the freeze of an open server, or its end by its agent.

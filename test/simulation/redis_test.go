@@ -210,6 +210,7 @@ func (s *server) kill(k keeps) {
 	}
 	s.note("%s ends with %d writes at %d; keeps %v", s.run, s.keys(), s.offset(), s.disk != nil)
 	s.alive, s.stopped, s.open, s.up = false, false, false, nil
+	s.w.watchdog.ends(s.w)
 	for _, r := range append(s.queue, s.held...) {
 		r.fail(errEnded)
 	}
