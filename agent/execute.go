@@ -255,11 +255,10 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		return func() { v.State.Votes = without(v.State.Votes, g.agent) }, err
 	case failover.AcquireLock:
 		got, err := g.store.AcquireLock(ctx, g.name)
-		return func() {
-			if got {
-				v.State.Leader = g.agent
-			}
-		}, err
+		if err == nil && !got {
+			err = catalog.ErrConflict // who has it was not heard here yet
+		}
+		return func() { v.State.Leader = g.agent }, err
 	case failover.ReleaseLock:
 		err := g.store.ReleaseLock(ctx, g.name)
 		return func() { v.State.Leader = "" }, err

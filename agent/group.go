@@ -204,12 +204,15 @@ func (g *group) judge() time.Duration {
 		return wake
 	}
 	own, mine := g.nodes[r.Master]
-	if mine && own.seen.Link != plugin.LinkUp {
+	if mine && own.missed() {
+		silent, downAfter := own.silentFor(v.Now), time.Duration(g.settings().DownAfter)
 		// The veto is due when half of down_after has passed, and not at the next observation.
-		wake = min(wake, max(v.Now+time.Millisecond, own.at-own.seen.SilentFor+time.Duration(g.settings().DownAfter)/2))
-	}
-	if mine && own.seen.Link == plugin.LinkGone && !own.dead {
-		wake = v.Now + time.Millisecond // the kernel closes a process's connections before it ends it
+		if due := downAfter/2 + 1; silent < due {
+			wake = min(wake, v.Now+due-silent)
+		}
+		if own.seen.Link == plugin.LinkGone && !own.dead && silent < downAfter {
+			wake = v.Now + time.Millisecond // the kernel closes a process's connections before it ends it
+		}
 	}
 	for _, since := range []time.Duration{g.reportedAt, g.toldAt} {
 		if v.Now < since+servingGrace {
@@ -298,8 +301,8 @@ type reported struct {
 
 // busy fills in the veto of the master's own agent: the server runs, it is only not answering.
 func (g *group) busy(n *node, s failover.Settings, j *failover.Judgement) bool {
-	silent := n.seen.SilentFor + g.view.Now - n.at
-	if n.seen.Link == plugin.LinkUp || n.dead || silent > time.Duration(s.BusyAfter) {
+	silent := n.silentFor(g.view.Now)
+	if !n.missed() || n.dead || silent > time.Duration(s.BusyAfter) {
 		return false
 	}
 	state, cpu, known := n.stat()

@@ -40,6 +40,8 @@ type node struct {
 	started time.Duration
 	find    func(pid int, ranFor time.Duration) Process
 	dead    bool
+	// lostAt is when the driver ceased to know what the server says of itself.
+	lostAt time.Duration
 	// cpuAtSilence is the processor time of the process when it was first missed.
 	cpuAtSilence time.Duration
 
@@ -85,6 +87,9 @@ func (n *node) observe(o plugin.Observation, s *servers, now time.Duration) {
 	if n.seen.Link == plugin.LinkUp && o.Link != plugin.LinkUp {
 		_, n.cpuAtSilence, _ = n.stat()
 	}
+	if n.seen.Info != nil && o.Info == nil {
+		n.lostAt = now
+	}
 	n.seen, n.at = o, now
 	switch busy := o.Link == plugin.LinkUp && strings.HasPrefix(o.Cause, "BUSY"); {
 	case !busy:
@@ -99,6 +104,26 @@ func (n *node) observe(o plugin.Observation, s *servers, now time.Duration) {
 		n.dead = false
 	}
 }
+
+// missed tells whether the driver asked the server and has no reply. Of a server that the driver does not know, as after the driver's own
+// end, nothing can be said.
+func (n *node) missed() bool {
+	switch n.seen.Link {
+	case plugin.LinkWaiting, plugin.LinkSilent, plugin.LinkGone:
+		return true
+	}
+	return false
+}
+
+// lost tells whether the driver ceased a moment ago to know the server, as when the driver itself has ended: it is started again, and has
+// reached its servers, before that is worth telling.
+func (n *node) lost(now time.Duration) bool {
+	return n.seen.Info == nil && n.info.RunID != "" && n.seen.Link != plugin.LinkSilent && n.seen.Link != plugin.LinkGone &&
+		now < n.lostAt+lostFor
+}
+
+// silentFor is how long ago a server that is missed answered last.
+func (n *node) silentFor(now time.Duration) time.Duration { return n.seen.SilentFor + now - n.at }
 
 // ended tells whether a server that refuses connections has ended: one whose process is not known has.
 func (n *node) ended() bool { return n.proc == nil || n.proc.Ended() }

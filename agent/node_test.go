@@ -49,3 +49,33 @@ func TestProcessIsFoundByWhatWasKept(t *testing.T) {
 		}
 	}
 }
+
+// A driver that ended, or hangs, and is there again soon is no news of its servers. One that stays away is, and so is a server that the driver
+// finds silent or gone.
+func TestServerThatItsDriverLost(t *testing.T) {
+	known := plugin.Observation{Link: plugin.LinkUp, Info: &plugin.Info{RunID: "run"}}
+	for _, c := range []struct {
+		name string
+		seen []plugin.Observation // a second apart
+		want bool
+	}{
+		{"known", []plugin.Observation{known}, false},
+		{"never known", []plugin.Observation{{Link: plugin.LinkUnknown}}, false},
+		{"the driver has ended", []plugin.Observation{known, {Link: plugin.LinkUnknown}}, true},
+		{"the next one connects", []plugin.Observation{known, {Link: plugin.LinkUnknown}, {Link: plugin.LinkWaiting}}, true},
+		{"the next one has read nothing yet", []plugin.Observation{known, {Link: plugin.LinkUnknown}, {Link: plugin.LinkUp}}, true},
+		{"the next one ended too", []plugin.Observation{known, {Link: plugin.LinkUnknown}, {Link: plugin.LinkWaiting}, {Link: plugin.LinkUnknown}}, false},
+		{"the server is gone", []plugin.Observation{known, {Link: plugin.LinkGone}}, false},
+		{"the server is silent", []plugin.Observation{known, {Link: plugin.LinkUnknown}, {Link: plugin.LinkSilent}}, false},
+		{"known again", []plugin.Observation{known, {Link: plugin.LinkUnknown}, known}, false},
+	} {
+		n, now := &node{find: func(int, time.Duration) Process { return nil }}, time.Minute
+		for _, o := range c.seen {
+			now += time.Second
+			n.observe(o, &servers{}, now)
+		}
+		if got := n.lost(now); got != c.want {
+			t.Errorf("%s: lost %v, want %v", c.name, got, c.want)
+		}
+	}
+}

@@ -136,7 +136,7 @@ func (p *publisher) group(g *group) {
 		// takes its time.
 		untag := d.face.role == tagMaster && f.role != tagMaster && !n.dead &&
 			(n.leaving != "" || g.view.Now >= g.view.Memory.EpochSeen+holdFor)
-		if !g.turning(n) || untag {
+		if untag || !g.turning(n) && !n.lost(g.view.Now) {
 			d.face, d.shown = f, g.view.Now
 			d.set(g.services(n), g.results(n))
 		}

@@ -123,6 +123,9 @@ const (
 	// holdFor is how long checks hold their breath when the master goes down, for the same reason: there are six
 	// for each node, and the votes come first.
 	holdFor = 250 * time.Millisecond
+	// lostFor is how long checks keep their word about a server that its driver has lost. A driver that ended is there again
+	// in a tenth of a second; with a hundred nodes its end would cost a thousand Raft commits.
+	lostFor = turnFor
 )
 
 // turning tells whether a node is between two roles, which is not worth telling yet.

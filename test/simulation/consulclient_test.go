@@ -27,6 +27,7 @@ func (c *consulClient) Session() string {
 	w := c.l.m.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.watchdog.asks(c.l)
 	if c.session == nil {
 		return ""
 	}

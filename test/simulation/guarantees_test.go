@@ -23,7 +23,8 @@ var judged = struct {
 	rescue     bool // G7, the part that data which survive are kept
 	only       bool // G8, the part that a dead agent or driver alone moves nothing
 	outage     bool // G9
-}{tag: true, alone: true, durability: true, switchover: true, lease: true, wiping: true, rescue: true, only: true, outage: true}
+	rest       bool // that nobody works without end while there is nothing to be done
+}{tag: true, alone: true, durability: true, switchover: true, lease: true, wiping: true, rescue: true, only: true, outage: true, rest: true}
 
 // watchdog remembers what it takes to tell that something happened that must never happen. It is called under the
 // world's lock.
@@ -158,6 +159,19 @@ func (d *watchdog) ends(w *world) {
 	d.filled = d.filled && slices.ContainsFunc(w.servers, func(s *server) bool {
 		return s.alive && s.keys() > 0 || s.disk != nil && s.disk.keys() > 0
 	})
+}
+
+// asks judges how often an agent asks for its session, which it does whenever it looks at everything. Its shortest pause is one that does not
+// last, between two looks at an offset.
+func (d *watchdog) asks(l *life) {
+	const window, most = 5 * time.Second, 2500
+	w := l.m.w
+	if w.now() > l.counted+window {
+		l.looks, l.counted = 0, w.now()
+	}
+	if l.looks++; judged.rest && l.looks > most {
+		w.fail("agent %s has looked at everything %d times in %s", l.m.name, l.looks, w.now()-l.counted)
+	}
 }
 
 // closes judges the freeze of an open server, or its end by its agent.

@@ -98,6 +98,8 @@ type life struct {
 	cfg     config.Config // its own: what is told to one life is not told to the next
 	epoch   uint64        // the highest whose record the agent has read, at read
 	read    time.Duration
+	looks   int // at everything, since counted
+	counted time.Duration
 	client  *consulClient
 	driver  *driver
 	handler peers.Handler
