@@ -132,7 +132,11 @@ func (v *View) put(d *Decision, now Vote) {
 			return
 		}
 	}
-	if later := told.VotedAt + electAfter; now.Verdict == Down && v.Now < later {
+	later := told.VotedAt + writeAfter
+	if v.tally().Reached() {
+		later = told.VotedAt + heardFor/2 // an election is on its way, and rests on there being no such vote in Consul
+	}
+	if now.Verdict == Down && v.Now < later {
 		d.wake(later)
 		return
 	}
@@ -153,7 +157,7 @@ func (v *View) NoteToldVote(a TellVote, reaches bool) {
 		told.VotedAt = v.Now
 	}
 	if !reaches {
-		told.VotedAt = v.Now - electAfter
+		told.VotedAt = v.Now - writeAfter
 	}
 	told.Vote = a.Vote
 	v.HearVote(v.Agent, a.Vote)

@@ -52,7 +52,7 @@ func TestVotesAreToldAndThenWritten(t *testing.T) {
 	if n := len(Count(v.State).Down); n != 1 {
 		t.Errorf("%d votes, want the own one", n)
 	}
-	later(v, electAfter)
+	later(v, writeAfter)
 	put, ok := action[PutVote](v)
 	if !ok || !put.Vote.same(gone) {
 		t.Fatalf("not written: %v", put)
@@ -63,6 +63,22 @@ func TestVotesAreToldAndThenWritten(t *testing.T) {
 	later(v, time.Millisecond)
 	if back, ok := action[PutVote](v); !ok || back.Vote.Verdict != "" || back.Vote.Epoch != 2 {
 		t.Errorf("not taken back: %v", Decide(v).Actions)
+	}
+}
+
+// Nor is it written while the quorum is there, which is what an election rests on; but before what was told is forgotten.
+func TestAVoteIsNotWrittenDuringAnElection(t *testing.T) {
+	v := watching(nil)
+	told, _ := action[TellVote](v)
+	v.NoteToldVote(told, true)
+	v.HearVote("agent-b", gone)
+	later(v, writeAfter)
+	if does[PutVote](v) {
+		t.Error("written while an election is on its way")
+	}
+	later(v, heardFor/2)
+	if !does[PutVote](v) {
+		t.Error("not written though no election came")
 	}
 }
 

@@ -22,7 +22,11 @@ const (
 	// electAfter is by how much each further agent of the quorum holds back from electing, so that they do not
 	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is longer than a
 	// commit takes to be seen on a busy machine; the first of them has just voted, so it is hardly ever waited for.
-	electAfter = 50 * time.Millisecond
+	electAfter = 100 * time.Millisecond
+	// writeAfter is how long a vote that was told to all waits to be written to Consul. When fifty masters die with their
+	// machine, their elections take longer than one does, and each vote that is written meanwhile is one more commit, and a
+	// conflict with the election that rests on its having been told.
+	writeAfter = 150 * time.Millisecond
 	// voteAfter is how long an agent that could elect waits for the vote of another that would elect before it. Votes are told
 	// within milliseconds of each other where all see the same.
 	voteAfter = 10 * time.Millisecond
