@@ -216,8 +216,9 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 			return done
 		case conflict:
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
-			if _, vote := a.(failover.PutVote); vote {
-				pauseAfterError(ctx) // the session is gone, which is known in a moment
+			switch a.(type) {
+			case failover.PutVote, failover.AcquireLock:
+				pauseAfterError(ctx) // the session is gone, or the lock is somebody's, which is known in a moment
 			}
 		default:
 			g.complain.warn(g.log, "write to Consul failed", "action", a.String(), "error", err)

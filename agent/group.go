@@ -67,8 +67,9 @@ type group struct {
 	// something is waited for.
 	said, standing string
 	troubled       bool
-	// vetoed is the last judgement that the agent's own master is busy, and vetoedAt when it was formed.
+	// vetoed is the last judgement that the agent's own master is busy, vetoing whether it still is, and vetoedAt until when it was.
 	vetoed   failover.Judgement
+	vetoing  bool
 	vetoedAt time.Duration
 	// change is the change of master that this agent committed, until its history is complete.
 	change *change
@@ -86,7 +87,10 @@ type group struct {
 // tick is the longest a group goes without looking at everything, should no news arrive.
 const tick = time.Second
 
-// vetoLasts is how long the veto of a busy master stands after it has answered again: the others hear it as soon, and must have taken
+// endsWithin is how long the process of a server may outlive its connections: the kernel closes those before it ends it.
+const endsWithin = 100 * time.Millisecond
+
+// vetoLasts is how long the veto of a busy master stands after it has answered again, or its driver has lost it: the others hear it as soon, and must have taken
 // their votes back by then. Who is busy again and again need not veto each time.
 const vetoLasts = time.Second
 
@@ -204,14 +208,17 @@ func (g *group) judge() time.Duration {
 		return wake
 	}
 	own, mine := g.nodes[r.Master]
+	settings := g.settings()
 	if mine && own.missed() {
-		silent, downAfter := own.silentFor(v.Now), time.Duration(g.settings().DownAfter)
-		// The veto is due when half of down_after has passed, and not at the next observation.
-		if due := downAfter/2 + 1; silent < due {
-			wake = min(wake, v.Now+due-silent)
+		// The veto is due when half of down_after has passed, and ends with busy_after, not at the next observation.
+		silent := own.silentFor(v.Now)
+		for _, limit := range []failover.Duration{settings.DownAfter / 2, settings.BusyAfter} {
+			if due := time.Duration(limit) + 1; silent < due {
+				wake = min(wake, v.Now+due-silent)
+			}
 		}
-		if own.seen.Link == plugin.LinkGone && !own.dead && silent < downAfter {
-			wake = v.Now + time.Millisecond // the kernel closes a process's connections before it ends it
+		if own.seen.Link == plugin.LinkGone && !own.dead && v.Now < own.lostAt+endsWithin {
+			wake = v.Now + time.Millisecond
 		}
 	}
 	for _, since := range []time.Duration{g.reportedAt, g.toldAt} {
@@ -222,15 +229,19 @@ func (g *group) judge() time.Duration {
 	if grace := v.Memory.EpochSeen + servingGrace; grace > v.Now {
 		wake = min(wake, grace)
 	}
-	settings := g.settings()
 	verdict := checks.JudgeMaster(g.masterView())
 	j := failover.Judgement{Epoch: r.Epoch, Master: r.Master}
+	busy := mine && g.busy(own, settings, &j)
+	if busy || g.vetoing {
+		g.vetoedAt = v.Now
+	}
+	g.vetoing = busy
 	switch {
-	case mine && g.busy(own, settings, &j):
-		g.vetoed, g.vetoedAt = j, v.Now
+	case busy:
+		g.vetoed = j
 	case verdict.Down:
 		j.Verdict, j.Evidence, j.Cause = failover.Down, failover.Evidence(verdict.Evidence), verdict.Cause
-	case mine && own.seen.Link == plugin.LinkUp && g.vetoed.Epoch == r.Epoch && v.Now < g.vetoedAt+vetoLasts:
+	case mine && !own.missed() && g.vetoed.Epoch == r.Epoch && v.Now < g.vetoedAt+vetoLasts:
 		j, wake = g.vetoed, min(wake, g.vetoedAt+vetoLasts)
 	}
 	if j.Verdict == failover.Down && g.judged != j.Verdict {

@@ -84,10 +84,11 @@ func TestVetoOutlastsTheVotes(t *testing.T) {
 	}{
 		{"well", plugin.LinkUp, 0, time.Second, ""},
 		{"silent", plugin.LinkSilent, 300 * time.Millisecond, time.Second, failover.Busy},
-		{"has answered", plugin.LinkUp, 0, time.Millisecond, failover.Busy},
+		{"has answered, long after it was last looked at", plugin.LinkUp, 0, 900 * time.Millisecond, failover.Busy},
 		{"has answered a while ago", plugin.LinkUp, 0, vetoLasts, ""},
 		{"silent once more", plugin.LinkSilent, 300 * time.Millisecond, time.Second, failover.Busy},
-		{"not known, as its driver has ended", plugin.LinkUnknown, 0, time.Second, ""},
+		{"its driver has ended", plugin.LinkUnknown, 0, 300 * time.Millisecond, failover.Busy},
+		{"its driver ended a while ago", plugin.LinkUnknown, 0, vetoLasts, ""},
 		{"silent for good", plugin.LinkSilent, 2*time.Second + 1, time.Millisecond, failover.Down},
 	} {
 		if got := verdict(c.link, c.silent, c.after); got != c.want {

@@ -118,7 +118,7 @@ func (n *node) missed() bool {
 // lost tells whether the driver ceased a moment ago to know the server, as when the driver itself has ended: it is started again, and has
 // reached its servers, before that is worth telling.
 func (n *node) lost(now time.Duration) bool {
-	return n.seen.Info == nil && n.info.RunID != "" && n.seen.Link != plugin.LinkSilent && n.seen.Link != plugin.LinkGone &&
+	return n.seen.Info == nil && n.info.RunID != "" && !n.dead && n.seen.Link != plugin.LinkSilent && n.seen.Link != plugin.LinkGone &&
 		now < n.lostAt+lostFor
 }
 

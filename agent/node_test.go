@@ -77,5 +77,8 @@ func TestServerThatItsDriverLost(t *testing.T) {
 		if got := n.lost(now); got != c.want {
 			t.Errorf("%s: lost %v, want %v", c.name, got, c.want)
 		}
+		if n.dead = true; n.lost(now) {
+			t.Errorf("%s: lost, and its process has ended", c.name)
+		}
 	}
 }

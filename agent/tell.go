@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
@@ -30,24 +32,35 @@ func (g *group) tellVote(ctx context.Context, key string, a failover.TellVote) {
 	g.view.NoteToldVote(a, g.peers.reach() != nil)
 	agents := g.view.State.Agents
 	g.do(ctx, key, func(ctx context.Context) func() {
-		g.tellAll(ctx, agents, news{Vote: &a.Vote})
+		go g.tellAll(ctx, agents, a)
 		return nil
 	})
 }
 
-// tellAll tells all other agents something, and waits for none of them.
-func (g *group) tellAll(ctx context.Context, agents map[string]failover.AgentInfo, n news) {
+// tellAll tells all other agents a vote, and takes in that nobody could be told.
+func (g *group) tellAll(life context.Context, agents map[string]failover.AgentInfo, a failover.TellVote) {
+	ctx, cancel := context.WithTimeout(life, tellTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	var reached atomic.Bool
 	for name, info := range agents {
 		if name == g.agent {
 			continue
 		}
-		go func() {
-			ctx, cancel := context.WithTimeout(ctx, tellTimeout)
-			defer cancel()
-			if err := g.tellAgent(ctx, name, info.Address, n); err != nil {
+		all.Go(func() {
+			if err := g.tellAgent(ctx, name, info.Address, news{Vote: &a.Vote}); err != nil {
 				g.log.Debug("cannot be told directly", "agent", name, "error", err)
+				return
 			}
-		}()
+			reached.Store(true)
+		})
+	}
+	all.Wait()
+	if !reached.Load() {
+		g.tell(life, func() {
+			g.view.Now = g.now()
+			g.view.NoteUntold(a)
+		})
 	}
 }
 

@@ -133,7 +133,7 @@ func (v *View) put(d *Decision, now Vote) {
 		}
 	}
 	later := told.VotedAt + writeAfter
-	if v.tally().Reached() {
+	if mayLead := v.State.Leader == "" || v.leads(); mayLead && v.tally().Reached() {
 		later = told.VotedAt + heardFor/2 // an election is on its way, and rests on there being no such vote in Consul
 	}
 	if now.Verdict == Down && v.Now < later {
@@ -156,11 +156,18 @@ func (v *View) NoteToldVote(a TellVote, reaches bool) {
 	if !told.Vote.about(a.Vote) {
 		told.VotedAt = v.Now
 	}
-	if !reaches {
-		told.VotedAt = v.Now - writeAfter
-	}
 	told.Vote = a.Vote
 	v.HearVote(v.Agent, a.Vote)
+	if !reaches {
+		v.NoteUntold(a)
+	}
+}
+
+// NoteUntold notes that nobody could be told a vote, which is left to Consul then.
+func (v *View) NoteUntold(a TellVote) {
+	if told := &v.Memory.Told; told.Vote == a.Vote {
+		told.VotedAt = v.Now - heardFor
+	}
 }
 
 // tellsReport has a report for an attempt told to the leader, and tells whether it need not be written to Consul yet. A master

@@ -82,6 +82,25 @@ func TestAVoteIsNotWrittenDuringAnElection(t *testing.T) {
 	}
 }
 
+// A vote that nobody could be told is written at once; so is, after a moment, one that would have to be heard by the agent that holds the lock.
+func TestVotesThatConsulMustTell(t *testing.T) {
+	v := watching(nil)
+	told, _ := action[TellVote](v)
+	v.NoteToldVote(told, true)
+	v.HearVote("agent-b", gone)
+	v.NoteUntold(told)
+	if !does[PutVote](v) {
+		t.Error("nobody was told, and it is not written")
+	}
+	v = watching(func(v *View) { v.State.Leader = "agent-a" })
+	v.NoteToldVote(told, true)
+	v.HearVote("agent-b", gone)
+	later(v, writeAfter)
+	if !does[PutVote](v) {
+		t.Error("another agent leads, and it is not written")
+	}
+}
+
 // An election rests on votes that were told, and says that Consul has none.
 func TestToldVotesBringAnElection(t *testing.T) {
 	v := watching(nil)

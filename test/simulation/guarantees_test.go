@@ -138,6 +138,7 @@ func (d *watchdog) acknowledges(o *op) {
 	d.seen.Waited++
 	if r := w.consul.state.Record; r != nil && promised(r) > 0 && o.acks >= promised(r) {
 		d.durable = append(d.durable, o)
+		d.filled = true
 	}
 }
 
@@ -161,16 +162,16 @@ func (d *watchdog) ends(w *world) {
 	})
 }
 
-// asks judges how often an agent asks for its session, which it does whenever it looks at everything. Its shortest pause is one that does not
-// last, between two looks at an offset.
+// asks judges how often an agent asks for its session, which it does whenever it looks at everything, and to write. Its shortest pause is one
+// that does not last, between two looks at an offset.
 func (d *watchdog) asks(l *life) {
 	const window, most = 5 * time.Second, 2500
 	w := l.m.w
 	if w.now() > l.counted+window {
-		l.looks, l.counted = 0, w.now()
+		l.asked, l.counted = 0, w.now()
 	}
-	if l.looks++; judged.rest && l.looks > most {
-		w.fail("agent %s has looked at everything %d times in %s", l.m.name, l.looks, w.now()-l.counted)
+	if l.asked++; judged.rest && l.asked > most {
+		w.fail("agent %s has asked for its session %d times in %s", l.m.name, l.asked, w.now()-l.counted)
 	}
 }
 

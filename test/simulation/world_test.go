@@ -98,7 +98,7 @@ type life struct {
 	cfg     config.Config // its own: what is told to one life is not told to the next
 	epoch   uint64        // the highest whose record the agent has read, at read
 	read    time.Duration
-	looks   int // at everything, since counted
+	asked   int // for its session, since counted
 	counted time.Duration
 	client  *consulClient
 	driver  *driver
