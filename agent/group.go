@@ -42,9 +42,10 @@ type group struct {
 	watched  plugin.Server
 	remote   plugin.Observation
 	remoteAt time.Duration
-	// reported is what the master's agent says of it, reportedAt since when.
+	// reported is what the master's agent says of it, reportedAt since when; openIn is the last epoch in which it said that it is open.
 	reported   reported
 	reportedAt time.Duration
+	openIn     uint64
 	// judged is the last verdict, downSince is when it last became down.
 	judged    failover.Verdict
 	downSince time.Duration
@@ -270,7 +271,7 @@ func (g *group) masterView() checks.MasterView {
 		Link: checks.Link(o.Link), Cause: o.Cause, SilentFor: o.SilentFor, ObservedAgo: v.Now - g.masterSeenAt(),
 		DownAfter:     time.Duration(g.settings().DownAfter),
 		ReportedRunID: rep.RunID, ReportedState: string(rep.State), ReportedEpoch: rep.Epoch, ReportedFor: reportedFor,
-		RecordRunID: r.RunID, Epoch: r.Epoch, EpochSeenFor: v.Now - v.Memory.EpochSeen, NotOpened: !open, Grace: servingGrace,
+		RecordRunID: r.RunID, Epoch: r.Epoch, EpochSeenFor: v.Now - v.Memory.EpochSeen, NotOpened: !open && g.openIn != r.Epoch, Grace: servingGrace,
 	}
 }
 
@@ -297,6 +298,9 @@ func (g *group) noteReported() {
 	rep := g.view.State.Nodes[r.Master]
 	if now := (reported{rep.Node, rep.RunID, rep.State, rep.Epoch}); now != g.reported {
 		g.reported, g.reportedAt = now, g.view.Now
+		if rep.State == failover.StateOpen && rep.RunID == r.RunID {
+			g.openIn = rep.Epoch
+		}
 	}
 	// A report of an opening that goes on from the freeze is newer than the word of that, however late it came.
 	if rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID {

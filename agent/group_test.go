@@ -57,6 +57,31 @@ func TestWordOfAFreezeIsForgotten(t *testing.T) {
 	}
 }
 
+// A master that was reported open has opened, whatever its agent knows of it now, and though the record does not have it yet.
+func TestReportOfAnOpeningIsRemembered(t *testing.T) {
+	g, _, _ := taking(t)
+	g.nodes = nil
+	for i, c := range []struct {
+		report failover.Report
+		opened bool
+	}{
+		{failover.Report{RunID: "run-a", State: failover.StateOpen, Epoch: 0}, false},
+		{failover.Report{RunID: "run-a", State: failover.StateUnknown, Epoch: 1}, false},
+		{failover.Report{RunID: "run-z", State: failover.StateOpen, Epoch: 1}, false},
+		{failover.Report{RunID: "run-a", State: failover.StateOpen, Epoch: 1}, true},
+		{failover.Report{RunID: "run-a", State: failover.StateUnknown, Epoch: 1}, true},
+	} {
+		s := state(uint64(10+i), 5, false)
+		s.Record.RunID, s.Record.Lineage = "run-a", nil
+		s.Nodes = map[string]failover.Report{"a": c.report}
+		g.take(s, 0)
+		g.noteReported()
+		if opened := !g.masterView().NotOpened; opened != c.opened {
+			t.Errorf("after %+v: opened %v, want %v", c.report, opened, c.opened)
+		}
+	}
+}
+
 // The veto of a busy master stands for a moment after it has answered, until the others have heard it too; not when it is silent for
 // good.
 func TestVetoOutlastsTheVotes(t *testing.T) {

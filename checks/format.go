@@ -2,6 +2,7 @@ package checks
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -51,10 +52,10 @@ func span(d time.Duration) string {
 // atMost rounds a latency up, to 10 ms at least and then to 100 ms and so on: what is well is not to sound different each time.
 func atMost(latency time.Duration) time.Duration {
 	step := 10 * time.Millisecond
-	for step < latency {
+	for step < latency && step <= math.MaxInt64/10 {
 		step *= 10
 	}
-	return step
+	return max(step, latency)
 }
 
 // seconds writes what the server itself counts in whole seconds.

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,7 @@ func TestAlive(t *testing.T) {
 		{"at the critical limit", alive(latency(time.Second)), "warning: PONG in 1 s, more than 100 ms"},
 		{"very slow", alive(latency(1400 * ms)), "critical: PONG in 1.4 s, more than 1 s"},
 		{"no limits", Alive(latency(time.Hour), LatencyLimits{}), "passing: PONG within 2 h"},
+		{"longer than any", Alive(latency(math.MaxInt64), LatencyLimits{}), "passing: PONG within 106751 days"},
 		{"waiting", alive(link(LinkWaiting, "", 40*ms)), "passing: waiting for a reply for 40 ms"},
 		{"waiting long", alive(link(LinkWaiting, "dial tcp 10.0.0.2:6379: i/o timeout", 3*time.Second)),
 			"critical: waiting for a reply for 3 s (dial tcp 10.0.0.2:6379: i/o timeout)"},
