@@ -37,6 +37,14 @@ func later(v *View, d time.Duration) {
 
 var gone = Vote{Epoch: 2, Master: "b", Verdict: Down, Evidence: Gone, Cause: "connection refused", Since: time.Unix(1, 0)}
 
+// agreed has the view tell its vote, and hear that of a second agent: the quorum is there.
+func agreed(v *View) TellVote {
+	told, _ := action[TellVote](v)
+	v.NoteToldVote(told, true)
+	v.HearVote("agent-b", gone)
+	return told
+}
+
 // A vote is told at once, and written only when no election came of it.
 func TestVotesAreToldAndThenWritten(t *testing.T) {
 	v := watching(nil)
@@ -69,9 +77,7 @@ func TestVotesAreToldAndThenWritten(t *testing.T) {
 // Nor is it written while the quorum is there, which is what an election rests on; but before what was told is forgotten.
 func TestAVoteIsNotWrittenDuringAnElection(t *testing.T) {
 	v := watching(nil)
-	told, _ := action[TellVote](v)
-	v.NoteToldVote(told, true)
-	v.HearVote("agent-b", gone)
+	agreed(v)
 	later(v, writeAfter)
 	if does[PutVote](v) {
 		t.Error("written while an election is on its way")
@@ -85,16 +91,12 @@ func TestAVoteIsNotWrittenDuringAnElection(t *testing.T) {
 // A vote that nobody could be told is written at once; so is, after a moment, one that would have to be heard by the agent that holds the lock.
 func TestVotesThatConsulMustTell(t *testing.T) {
 	v := watching(nil)
-	told, _ := action[TellVote](v)
-	v.NoteToldVote(told, true)
-	v.HearVote("agent-b", gone)
-	v.NoteUntold(told)
+	v.NoteUntold(agreed(v))
 	if !does[PutVote](v) {
 		t.Error("nobody was told, and it is not written")
 	}
 	v = watching(func(v *View) { v.State.Leader = "agent-a" })
-	v.NoteToldVote(told, true)
-	v.HearVote("agent-b", gone)
+	agreed(v)
 	later(v, writeAfter)
 	if !does[PutVote](v) {
 		t.Error("another agent leads, and it is not written")
