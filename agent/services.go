@@ -88,6 +88,9 @@ func (g *group) services(n *node) []catalog.Service {
 	for _, c := range nodeChecks {
 		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name, TTL: c.ttl})
 	}
+	if role == tagMaster {
+		main.Checks[0].TTL = masterTTL
+	}
 	list := []catalog.Service{main}
 	// The replica's own service is not registered while the other is in maintenance: if it came later, it would not be.
 	if role == tagReplica && !n.drained {
@@ -159,7 +162,11 @@ func (g *group) leased(n *node) bool {
 
 // quietTTL is the TTL of the checks beside "alive". That one expires first when the agent is gone, and takes the node out of
 // DNS; the others would only be refreshed more often.
-const quietTTL = 5 * time.Minute
+const quietTTL = 15 * time.Minute
+
+// masterTTL is what "alive" has instead while the node has the tag master. If its agent ends, and there is another master then, that
+// waits so long for the tag.
+const masterTTL = 10 * time.Second
 
 // nodeChecks are the checks of a node, in the order that the Consul UI should show them.
 var nodeChecks = []struct {

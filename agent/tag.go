@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// tagRetry is how often a master asks whether the tag is free.
-	tagRetry = 50 * time.Millisecond
-	// overdueAfter is how long after a change of master it waits for the entries of those that were it before: a little longer than
-	// their agents may take.
+	// tagRetry is how often a master asks whether the tag is free, tagOverdue how often when it should have been long ago.
+	tagRetry, tagOverdue = 50 * time.Millisecond, 500 * time.Millisecond
+	// overdueAfter is how long after a change of master the agents of those that were it before may take to register them anew,
+	// expiredAfter how long what an agent said holds that ended instead.
 	overdueAfter = turnFor + holdFor
+	expiredAfter = overdueAfter + masterTTL + time.Second
 	// olderFirst and olderLast are how often one that has the tag looks whether an entry of an older epoch came back.
 	olderFirst, olderLast = 2 * time.Second, 30 * time.Second
 )
@@ -47,8 +48,9 @@ func (g *group) claimTag(ctx context.Context) {
 	if g.view.Now < g.tag.again {
 		return
 	}
+	since := g.view.Now - g.view.Memory.EpochSeen
 	claim := catalog.TagClaim{Service: g.names.node, Tag: tagMaster, Own: g.names.nodeID(n.name), Epoch: r.Epoch,
-		Before: map[string]uint64{}, Overdue: g.view.Now >= g.view.Memory.EpochSeen+overdueAfter}
+		Before: map[string]uint64{}, Overdue: since >= overdueAfter, Expired: since >= expiredAfter}
 	for name, m := range r.Eligible {
 		claim.Before[g.names.nodeID(name)] = m.MasterOf
 	}
@@ -75,6 +77,9 @@ func (g *group) claimTag(ctx context.Context) {
 			switch {
 			case !t.free: // writes go on meanwhile: it is the name by tag alone that waits
 				t.again = g.now() + tagRetry
+				if claim.Overdue {
+					t.again = g.now() + tagOverdue
+				}
 			case why != "" || older:
 				t.pause = min(max(2*t.pause, olderFirst), olderLast)
 				t.again = g.now() + t.pause

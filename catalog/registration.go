@@ -1,9 +1,11 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -21,8 +23,8 @@ const (
 	// outputEvery is how often a mere change of a check's output is pushed, so that numbers that change with
 	// every look do not keep Consul busy.
 	outputEvery = time.Second
-	// refreshes is how many times a status is refreshed within the TTL of its check.
-	refreshes = 3
+	// refreshes is how many times a status is refreshed within the TTL of its check. What fails is tried again within a second.
+	refreshes = 2
 	// atOnce is how many registrations and checks are brought to Consul at the same time: a machine may have 200
 	// connections to its Consul agent (limits.http_max_conns_per_client), and a hundred groups change at once when it
 	// starts.
@@ -47,7 +49,8 @@ type registered struct {
 
 	// The rest is guarded by the registry's mutex.
 	want  Service
-	right bool // seen to be as wanted, in this run of the Consul agent
+	ttl   time.Duration // the shortest of its checks
+	right bool          // seen to be as wanted, in this run of the Consul agent
 }
 
 // checkState is what a check should say and what Consul was last told.
@@ -114,8 +117,9 @@ func (g *registry) want(s Service) *registered {
 		g.services[s.ID] = r
 	}
 	keep := map[string]bool{}
+	r.ttl = math.MaxInt64
 	for _, k := range s.Checks {
-		keep[k.ID] = true
+		keep[k.ID], r.ttl = true, min(r.ttl, k.ttl())
 		if g.checks[k.ID] == nil {
 			g.checks[k.ID] = &checkState{service: r}
 		}
@@ -275,6 +279,7 @@ func (c *Catalog) bringAll(ctx context.Context) {
 			wrong = append(wrong, r)
 		}
 	}
+	slices.SortFunc(wrong, func(a, b *registered) int { return cmp.Compare(a.ttl, b.ttl) }) // what expires first
 	g.mu.Unlock()
 	for _, r := range wrong {
 		if err := c.bring(ctx, r); err != nil {
@@ -288,9 +293,12 @@ func (c *Catalog) bringAll(ctx context.Context) {
 func (c *Catalog) tellChecks(ctx context.Context) {
 	g := c.registry
 	g.mu.Lock()
-	ids := slices.Collect(maps.Keys(g.checks))
+	all := maps.Clone(g.checks)
 	g.mu.Unlock()
-	for _, id := range ids {
+	for id, k := range all {
+		if _, due := c.due(k); !due {
+			continue // without waiting for what its service is about
+		}
 		if !c.tell(ctx, id) {
 			return // the others would fail as well
 		}
@@ -308,13 +316,7 @@ func (c *Catalog) tell(ctx context.Context, id string) bool {
 	}
 	k.service.op.Lock()
 	defer k.service.op.Unlock()
-	g.mu.Lock()
-	say := k.say
-	if c.pulse.silent() {
-		say = k.told
-	}
-	due := k.service.right && k.due(time.Now(), say)
-	g.mu.Unlock()
+	say, due := c.due(k)
 	if !due {
 		return true
 	}
@@ -330,6 +332,16 @@ func (c *Catalog) tell(ctx context.Context, id string) bool {
 	}
 	k.told, k.toldAt = say, time.Now()
 	return true
+}
+
+// due is what Consul has to be told of a check, if anything.
+func (c *Catalog) due(k *checkState) (say spoken, due bool) {
+	c.registry.mu.Lock()
+	defer c.registry.mu.Unlock()
+	if say = k.say; c.pulse.silent() {
+		say = k.told
+	}
+	return say, k.service.right && k.due(time.Now(), say)
 }
 
 func (k *checkState) due(now time.Time, say spoken) bool {

@@ -237,7 +237,7 @@ func TestClaimTag(t *testing.T) {
 			t.Errorf("%s: superseded is %v, want %v", when, has, superseded)
 		}
 	}
-	ab := []string{"redis-a", "redis-b"}
+	ab, abz := []string{"redis-a", "redis-b"}, []string{"redis-a", "redis-b", "redis-z"}
 	claims("by another", TagClaim{Own: "redis-e", Epoch: 7}, ab, false, false)
 	claims("by a holder", TagClaim{Own: "redis-a", Epoch: 7}, []string{"redis-b"}, false, false)
 	claims("in the next epoch", TagClaim{Own: "redis-e", Epoch: 8}, ab, true, false)
@@ -257,13 +257,19 @@ func TestClaimTag(t *testing.T) {
 	entry(api.HealthCritical, "6", "replica")
 	claims("with a machine that is away", byE, ab, true, true)
 	entry(api.HealthPassing, "6", "master")
-	claims("when it is back, and what it had on the way arrives", byE, ab, true, true)
+	claims("when it is back, and what it had on the way arrives", byE, abz, true, true)
 	entry(api.HealthPassing, "7", "replica")
 	claims("when it is a replica of this epoch", byE, ab, false, false)
 	entry(api.HealthPassing, "6", "master")
-	claims("with an older one", byE, []string{"redis-a", "redis-b", "redis-z"}, true, false)
+	claims("with an older one", byE, abz, true, false)
 	byE.Overdue = true
-	claims("with an older one that is overdue", byE, ab, true, true)
+	claims("with an older one that is overdue", byE, abz, true, true)
+	byE.Expired = true
+	claims("with an older one that cannot pass any more", byE, ab, true, true)
+	entry(api.HealthPassing, "7", "replica")
+	claims("when it is a replica again", byE, ab, false, false)
+	entry(api.HealthPassing, "6", "master")
+	claims("by one that had the tag before", TagClaim{Own: "redis-a", Epoch: 7}, []string{"redis-b"}, true, true)
 	claims("by the one that is superseded", TagClaim{Own: "redis-z", Epoch: 7}, ab, false, true)
 	for _, id := range ab {
 		c.SetCheck(t.Context(), id+":lag", api.HealthCritical, "")

@@ -18,8 +18,8 @@ const (
 	managedBy     = "consul-redis-sentinel"
 )
 
-// DefaultTTL is how long a node's check holds without an update: long enough for an agent to be restarted or
-// upgraded without a change in what Consul says of its nodes.
+// DefaultTTL is how long a check holds without an update: long enough for an agent to be restarted or upgraded without a change in
+// what Consul says of its nodes.
 const DefaultTTL = time.Minute
 
 // Service is a service on the Consul agent of this machine.

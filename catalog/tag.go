@@ -21,8 +21,9 @@ type TagClaim struct {
 	// Before is of each other, by id, the last epoch in which it may have got the tag, whatever Consul knows of it. It must have been
 	// registered since.
 	Before map[string]uint64
-	// Overdue tells that nobody is to be waited for any more who is of an older epoch.
-	Overdue bool
+	// Overdue tells that the agent of one of an older epoch, if it runs, would have registered it anew by now, and Expired that what
+	// such an agent last said before it ended has expired.
+	Overdue, Expired bool
 }
 
 // ClaimTag makes way for an instance that is to take a tag. It names, by id, those for which the claim has to wait: the others that
@@ -32,20 +33,25 @@ type TagClaim struct {
 // One of an older epoch whose machine is away, or that is overdue, gets a critical check in the catalog until it is of this epoch.
 // Its Consul agent may have had an update on the way when it was cut off, with the tag: that arrives any time, even after the
 // machine is seen again, and would count. Nothing that the agent says of the services and checks it knows takes the check away, only
-// its comparison with the whole catalog, every minute or two, which first brings what its machine says by then.
+// its comparison with the whole catalog, every minute or two. It may have the tag then, and pass, if its machine is there without our
+// agent: so the claim waits for it until that has expired.
 func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, older bool, err error) {
 	what := fmt.Sprintf("claim the tag %s of %s", t.Tag, t.Service)
 	entries, err := c.instances(ctx, what, t.Service, true)
 	if err != nil {
 		return nil, false, err
 	}
+	granted := slices.ContainsFunc(entries, func(e *api.ServiceEntry) bool { // to the last run of this agent, which has waited
+		return e.Service.ID == t.Own && slices.Contains(e.Service.Tags, t.Tag) && e.Service.Meta[MetaEpoch] == strconv.FormatUint(t.Epoch, 10)
+	})
+	overdue, expired := t.Overdue || granted, t.Expired || granted
 	var ops, own api.TxnOps
 	for _, e := range entries {
 		of, err := strconv.ParseUint(e.Service.Meta[MetaEpoch], 10, 64)
 		old, tagged := err == nil && of < t.Epoch, slices.Contains(e.Service.Tags, t.Tag)
+		suspect := old && of <= t.Before[e.Service.ID]
 		status := e.Checks.AggregatedStatus()
-		holds := tagged && (status == api.HealthPassing || status == api.HealthWarning)
-		counts := holds || old && of <= t.Before[e.Service.ID]
+		counts := suspect || tagged && (status == api.HealthPassing || status == api.HealthWarning)
 		superseded := slices.ContainsFunc(e.Checks, func(k *api.HealthCheck) bool { return k.CheckID == supersededID(e) })
 		switch {
 		case superseded && !old && !tagged:
@@ -53,11 +59,14 @@ func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, o
 		case superseded && e.Service.ID == t.Own:
 			own = c.supersede(api.CheckDelete, e, t.Epoch)
 		case e.Service.ID == t.Own:
-		case superseded:
+		case superseded, old && (away(e) || overdue && counts):
 			older = true
-		case old && (away(e) || t.Overdue && counts):
-			ops = append(ops, c.supersede(api.CheckSet, e, t.Epoch)...)
-			older = true
+			if !superseded {
+				ops = append(ops, c.supersede(api.CheckSet, e, t.Epoch)...)
+			}
+			if !expired && !away(e) && (suspect || tagged) {
+				waitFor = append(waitFor, e.Service.ID)
+			}
 		default:
 			older = older || old
 			if counts {

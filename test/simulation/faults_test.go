@@ -71,9 +71,11 @@ func (w *world) lasting() time.Duration {
 }
 
 // lasts has a fault end by itself, or at the latest when everything is mended.
-func (w *world) lasts(mend func()) {
+func (w *world) lasts(mend func()) { w.lastsFor(w.lasting(), mend) }
+
+func (w *world) lastsFor(d time.Duration, mend func()) {
 	w.active++
-	w.later(w.lasting(), func() {
+	w.later(d, func() {
 		w.active--
 		w.troubled = w.now()
 		mend()
@@ -93,6 +95,11 @@ func (w *world) killServer(m *machine) {
 		w.note("FAULT", "kill %s", s.name)
 		s.kill(w.keeps())
 		w.bootLater(s)
+		if m.life != nil && !m.life.paused() && m.roll("agent too").IntN(6) == 0 {
+			w.note("FAULT", "and its agent %s", m.name)
+			m.crash()
+			w.lastsFor(time.Second+4*w.lasting(), m.start)
+		}
 	}
 }
 

@@ -271,13 +271,14 @@ func (d *watchdog) lookAtTags(w *world) {
 	}
 }
 
-// unattended tells whether nobody is there who could correct what a machine's Consul agent says of a service: that is assumed.
+// unattended tells whether nobody could correct what a machine's Consul agent says of a service: its machine stands still, or was
+// away and is back without its agent. When an agent alone is dead, the check that it does not refresh has to do.
 func (w *world) unattended(id string) bool {
 	for _, m := range w.machines {
-		if m.local.services[id] != nil {
+		if r := m.local.services[id]; r != nil {
 			l, now := m.life, w.now()
-			return m.still != nil || m.resumed > 0 && now < m.resumed+resumeGrace || l == nil || l.still != nil ||
-				now < l.began+agentGrace || l.resumed > 0 && now < l.resumed+resumeGrace
+			return m.still != nil || m.resumed > 0 && now < m.resumed+resumeGrace || m.local.away > r.tended ||
+				l != nil && l.resumed > 0 && now < l.resumed+resumeGrace
 		}
 	}
 	return false

@@ -1,8 +1,10 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -29,6 +31,7 @@ type localConsul struct {
 	compare bool
 	unheard time.Duration
 	until   time.Duration
+	away    time.Duration // when the servers last took it for dead, or an update hung
 	syncing bool
 	behind  bool // the servers could not be told
 }
@@ -38,9 +41,16 @@ type registration struct {
 	epoch  uint64
 	tags   []string
 	checks map[string]string
+	// by is who refreshes the checks, tended when that was last so. After ttl one of them has expired.
+	by          *life
+	tended, ttl time.Duration
+	expired     bool
 }
 
 func (r registration) critical() bool {
+	if r.expired {
+		return true
+	}
 	for _, status := range r.checks {
 		if status == "critical" {
 			return true
@@ -66,7 +76,9 @@ func (c *localConsul) sync() {
 		c.syncing = false
 		said := map[string]registration{}
 		for id, s := range c.services {
-			said[id] = registration{s.name, s.epoch, s.tags, maps.Clone(s.checks)}
+			r := *s
+			r.checks = maps.Clone(s.checks)
+			said[id] = r
 		}
 		switch {
 		case c.m.still != nil, c.m.w.consul.away:
@@ -88,10 +100,11 @@ func (c *localConsul) arrive(said map[string]registration) {
 	c.m.w.watchdog.lookAtTags(c.m.w)
 }
 
-// look is what goes on by itself: the servers notice that a machine is away, and that it is back.
+// look is what goes on by itself: checks expire, and the servers notice that a machine is away, and that it is back.
 func (c *localConsul) look() {
 	w, m := c.m.w, c.m
 	now := w.now()
+	c.expire(now)
 	heard := m.reachesConsul() && m.still == nil
 	switch {
 	case heard && c.unheard == 0:
@@ -100,7 +113,8 @@ func (c *localConsul) look() {
 			c.stuck = nil
 		}
 		if now >= c.full {
-			c.compare, c.full = c.full != 0, now+time.Minute+upTo(m.roll("full"), time.Minute)
+			r := m.roll("full") // also as soon as a server of Consul is back
+			c.compare, c.full = c.full != 0, now+one(r, upTo(r, 10*time.Second), time.Minute+upTo(r, time.Minute))
 		}
 		if c.behind || c.compare {
 			c.sync()
@@ -119,6 +133,25 @@ func (c *localConsul) look() {
 		c.unheard, c.until = now, now+time.Second+upTo(m.roll("serf"), w.weather.patience)
 	case now >= c.until && !w.consul.away:
 		c.serf = false
+	}
+	if !c.serf || c.stuck != nil {
+		c.away = now
+	}
+}
+
+// expire makes the services critical that nobody refreshes any more. A Consul agent that stands still comes to it when it goes on.
+func (c *localConsul) expire(now time.Duration) {
+	if c.m.still != nil {
+		return
+	}
+	for _, r := range c.services {
+		if r.by == c.m.life && r.by.still == nil {
+			r.tended = now
+		}
+		if expired := now >= r.tended+r.ttl; expired != r.expired {
+			r.expired = expired
+			c.sync()
+		}
 	}
 }
 
@@ -161,10 +194,11 @@ func (c *consulClient) Owned(context.Context) (ids []string, err error) {
 func (c *consulClient) Register(_ context.Context, s catalog.Service) error {
 	c.locally(func(k *localConsul) {
 		epoch, _ := strconv.ParseUint(s.Meta[catalog.MetaEpoch], 10, 64)
-		r := &registration{s.Name, epoch, s.Tags, map[string]string{}}
+		r := &registration{name: s.Name, epoch: epoch, tags: s.Tags, checks: map[string]string{}, by: c.l, tended: k.m.w.now(), ttl: math.MaxInt64}
 		for _, check := range s.Checks {
+			r.ttl = min(r.ttl, cmp.Or(check.TTL, catalog.DefaultTTL))
 			r.checks[check.ID] = "critical"
-			if old := k.services[s.ID]; old != nil && old.checks[check.ID] != "" {
+			if old := k.services[s.ID]; old != nil && !old.expired && old.checks[check.ID] != "" {
 				r.checks[check.ID] = old.checks[check.ID]
 			}
 		}
@@ -229,20 +263,27 @@ func (c *consulClient) ClaimTag(ctx context.Context, t catalog.TagClaim) (waitFo
 		w := c.l.m.w
 		var own *machine
 		holders := w.holders(t.Service, t.Tag)
+		granted := false
+		for _, m := range w.machines {
+			r, ok := m.local.known[t.Own]
+			granted = granted || ok && r.epoch == t.Epoch && slices.Contains(r.tags, t.Tag)
+		}
 		for _, m := range w.machines {
 			for id, r := range m.local.known {
 				old := r.epoch < t.Epoch
-				counts := slices.Contains(holders, id) || old && r.epoch <= t.Before[id]
+				suspect := old && r.epoch <= t.Before[id]
+				counts := suspect || slices.Contains(holders, id)
 				switch superseded := m.local.superseded[id]; {
 				case r.name != t.Service:
 				case superseded && !old && !slices.Contains(r.tags, t.Tag):
 					delete(m.local.superseded, id)
 				case id == t.Own:
 					own = m
-				case superseded:
-					f.older = true
-				case old && (!m.local.serf || t.Overdue && counts):
+				case superseded, old && (!m.local.serf || (t.Overdue || granted) && counts):
 					m.local.superseded[id], f.older = true, true
+					if m.local.serf && !t.Expired && !granted && (suspect || slices.Contains(r.tags, t.Tag)) {
+						f.waitFor = append(f.waitFor, id)
+					}
 				default:
 					f.older = f.older || old
 					if counts {
