@@ -27,9 +27,9 @@ type news struct {
 	Report *failover.Report `json:"report,omitempty"`
 }
 
-// tellVote tells every other agent, and waits for none.
+// tellVote tells every other agent, and waits for none: with this vote there may be a quorum.
 func (g *group) tellVote(ctx context.Context, key string, a failover.TellVote) {
-	g.view.NoteToldVote(a, g.peers.reach() != nil)
+	g.view.NoteToldVote(a)
 	agents := g.view.State.Agents
 	g.do(ctx, key, func(ctx context.Context) func() {
 		go g.tellAll(ctx, agents, a)

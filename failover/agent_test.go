@@ -235,7 +235,7 @@ func (w *world) do(a *simAgent, act Action) {
 		return
 	case TellVote:
 		delete(a.running, key)
-		a.view.NoteToldVote(act, true)
+		a.view.NoteToldVote(act)
 		w.tellVote(a, act)
 		return
 	case TellReport:

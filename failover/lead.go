@@ -193,14 +193,25 @@ func (v *View) elect(d *Decision) {
 	default:
 		return // it leads only until the others follow
 	}
-	votes := make(map[string]uint64, len(e.Votes))
-	for _, agent := range e.Votes {
+	d.do(Elect{Record: next, Index: s.RecordIndex, Votes: v.grounds(e.Votes, tally.Need), Order: order})
+}
+
+// grounds are the votes that an election rests on, each with its index: of those counted, as many as are needed, the strongest first.
+func (v *View) grounds(counted []string, need int) map[string]uint64 {
+	s := v.State
+	best := slices.Clone(counted)
+	slices.SortStableFunc(best, func(a, b string) int {
+		return strength[s.Votes[b].Evidence] - strength[s.Votes[a].Evidence]
+	})
+	best = best[:min(need, len(best))]
+	votes := make(map[string]uint64, len(best)+1)
+	for _, agent := range best {
 		votes[agent] = s.Votes[agent].Index // 0 while it has only been told
+		if own := s.Nodes[s.Record.Master].Agent; s.Votes[agent].Evidence == Silent && own != "" {
+			votes[own] = s.Votes[own].Index // it may be about to veto
+		}
 	}
-	if own := s.Nodes[s.Record.Master].Agent; e.Kind == ForFailure && e.Evidence == Silent && own != "" {
-		votes[own] = s.Votes[own].Index // it may be about to veto
-	}
-	d.do(Elect{Record: next, Index: s.RecordIndex, Votes: votes, Order: order})
+	return votes
 }
 
 // down tells whether the master is to be replaced because a quorum says so.

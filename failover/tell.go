@@ -150,17 +150,14 @@ func (a Vote) about(b Vote) bool {
 	return a.Epoch == b.Epoch && a.Master == b.Master && a.Verdict == b.Verdict
 }
 
-// NoteToldVote notes that a vote is being told, if there is a way to tell it. It counts for this agent as well.
-func (v *View) NoteToldVote(a TellVote, reaches bool) {
+// NoteToldVote notes that a vote is being told. It counts for this agent as well.
+func (v *View) NoteToldVote(a TellVote) {
 	told := &v.Memory.Told
 	if !told.Vote.about(a.Vote) {
 		told.VotedAt = v.Now
 	}
 	told.Vote = a.Vote
 	v.HearVote(v.Agent, a.Vote)
-	if !reaches {
-		v.NoteUntold(a)
-	}
 }
 
 // NoteUntold notes that nobody could be told a vote, which is left to Consul then.

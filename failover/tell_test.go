@@ -40,7 +40,7 @@ var gone = Vote{Epoch: 2, Master: "b", Verdict: Down, Evidence: Gone, Cause: "co
 // agreed has the view tell its vote, and hear that of a second agent: the quorum is there.
 func agreed(v *View) TellVote {
 	told, _ := action[TellVote](v)
-	v.NoteToldVote(told, true)
+	v.NoteToldVote(told)
 	v.HearVote("agent-b", gone)
 	return told
 }
@@ -52,7 +52,7 @@ func TestVotesAreToldAndThenWritten(t *testing.T) {
 	if _, written := action[PutVote](v); !ok || written {
 		t.Fatalf("told %v, written %v", ok, written)
 	}
-	v.NoteToldVote(told, true)
+	v.NoteToldVote(told)
 	later(v, time.Millisecond)
 	if does[TellVote](v) || does[PutVote](v) {
 		t.Error("it is told or written again")
@@ -107,7 +107,7 @@ func TestVotesThatConsulMustTell(t *testing.T) {
 func TestToldVotesBringAnElection(t *testing.T) {
 	v := watching(nil)
 	told, _ := action[TellVote](v)
-	v.NoteToldVote(told, true)
+	v.NoteToldVote(told)
 	v.HearVote("agent-x", gone) // the group does not know it
 	later(v, time.Millisecond)
 	if does[Elect](v) {
@@ -186,7 +186,7 @@ func TestToldReportsCountForTheirAttempt(t *testing.T) {
 func TestNoElectionOnWhatWasToldWhileConsulIsAway(t *testing.T) {
 	v := watching(nil)
 	told, _ := action[TellVote](v)
-	v.NoteToldVote(told, true)
+	v.NoteToldVote(told)
 	v.HearVote("agent-b", gone)
 	v.Lease.Begun = v.Now - v.Fence()
 	later(v, time.Millisecond)
@@ -211,7 +211,7 @@ func TestAVetoIsToldAndWritten(t *testing.T) {
 func TestAToldVoteIsTakenBack(t *testing.T) {
 	v := watching(nil)
 	told, _ := action[TellVote](v)
-	v.NoteToldVote(told, true)
+	v.NoteToldVote(told)
 	v.Judgement = Judgement{}
 	later(v, 2*heardFor)
 	if back, ok := action[PutVote](v); !ok || back.Vote.Verdict != "" {
