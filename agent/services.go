@@ -258,10 +258,13 @@ func (g *group) server(n *node) checks.Server {
 		return s
 	}
 	i := n.info
+	if r := g.view.State.Record; r != nil && g.nodes[r.Master] != nil && g.nodes[r.Master].info.Open {
+		s.MasterOffset = g.nodes[r.Master].info.Position.Offset
+	}
 	s.Info = &checks.Info{
 		RunID: i.RunID, Open: i.Open, Frozen: i.Frozen, MasterAddress: i.MasterAddress, LinkUp: i.LinkUp,
 		LinkDownFor: i.LinkDownFor, SyncInProgress: i.SyncInProgress, LastIO: i.LastIO, Offset: i.Position.Offset,
-		Replicas: len(i.Replicas), ReplicaReadOnly: i.ReplicaReadOnly, Loading: i.Loading, LoadingETA: i.LoadingETA,
+		Replicas: len(i.Replicas), Behind: behind(i), ReplicaReadOnly: i.ReplicaReadOnly, Loading: i.Loading, LoadingETA: i.LoadingETA,
 		RDBLastSaveOK: i.RDBLastSaveOK, RDBInProgress: i.RDBInProgress, RDBChanges: i.RDBChanges,
 		AOFEnabled: i.AOFEnabled, AOFLastOK: i.AOFLastOK, MemoryUsed: i.MemoryUsed, MemoryMax: i.MemoryMax,
 		MemoryPolicy: i.MemoryPolicy, Fragmentation: i.Fragmentation, Clients: i.Clients, ClientsMax: i.ClientsMax,
@@ -271,6 +274,17 @@ func (g *group) server(n *node) checks.Server {
 		s.Info.RDBSavedAgo, s.Info.RDBSavedAt = g.view.Wall.Sub(i.RDBLastSave), i.RDBLastSave
 	}
 	return s
+}
+
+// behind is how many bytes the replica of a master has not acknowledged that is farthest behind. Before it has continued or its
+// resync is over, a replica has acknowledged nothing.
+func behind(i plugin.Info) (most int64) {
+	for _, r := range i.Replicas {
+		if r.Offset > 0 {
+			most = max(most, i.Position.Offset-r.Offset)
+		}
+	}
+	return most
 }
 
 // splitAddress splits an address that the configuration has checked.

@@ -40,7 +40,7 @@ func drawServer(t *rapid.T) Server {
 		s.Info = &Info{
 			RunID: runs.Draw(t, "run"), Open: flag("open"), Frozen: flag("frozen"), MasterAddress: texts.Draw(t, "master address"),
 			LinkUp: flag("link up"), LinkDownFor: spans.Draw(t, "link down for"), SyncInProgress: flag("sync"),
-			LastIO: spans.Draw(t, "last io"), Offset: counts.Draw(t, "offset"), Replicas: int(counts.Draw(t, "replicas")),
+			LastIO: spans.Draw(t, "last io"), Offset: counts.Draw(t, "offset"), Replicas: int(counts.Draw(t, "replicas")), Behind: counts.Draw(t, "behind"),
 			ReplicaReadOnly: flag("read only"), Loading: flag("loading"), LoadingETA: spans.Draw(t, "eta"),
 			RDBLastSaveOK: flag("saved"), RDBInProgress: flag("saving"), RDBChanges: counts.Draw(t, "changes"),
 			RDBSavedAgo: spans.Draw(t, "saved ago"), AOFEnabled: flag("aof"), AOFLastOK: flag("aof ok"),

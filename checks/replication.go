@@ -70,7 +70,7 @@ func Replication(s Server, expect Expected, l ReplicationLimits) Result {
 func (i *Info) standing(s Server, expect Expected, l ReplicationLimits) (Status, string) {
 	switch expect.Role {
 	case RoleMaster:
-		return i.asMaster(expect)
+		return i.asMaster(expect, l)
 	case RoleReplica:
 		return i.asReplica(s, expect, l)
 	case RoleNone:
@@ -84,7 +84,7 @@ func (i *Info) standing(s Server, expect Expected, l ReplicationLimits) (Status,
 }
 
 // asMaster is for the node that the record names.
-func (i *Info) asMaster(expect Expected) (Status, string) {
+func (i *Info) asMaster(expect Expected, l ReplicationLimits) (Status, string) {
 	switch {
 	case expect.RunID != "" && i.RunID != "" && i.RunID != expect.RunID:
 		return Critical, fmt.Sprintf("was started again: the master of epoch %d is run %s, this is run %s; "+
@@ -93,7 +93,11 @@ func (i *Info) asMaster(expect Expected) (Status, string) {
 		return Critical, fmt.Sprintf("%s, though the record names it master of epoch %d%s", i.is(), expect.Epoch,
 			reason(expect.Why))
 	}
-	return Passing, fmt.Sprintf("master of epoch %d with %s", expect.Epoch, count(i.Replicas, "replica"))
+	words := fmt.Sprintf("master of epoch %d with %s", expect.Epoch, count(i.Replicas, "replica"))
+	if l.WarningBytes > 0 && i.Behind > l.WarningBytes { // it serves all the same, so that is not critical for it
+		return Warning, words + ", one " + size(i.Behind) + " behind, more than " + size(l.WarningBytes)
+	}
+	return Passing, words
 }
 
 // asReplica is for every other node.

@@ -54,8 +54,9 @@ type Info struct {
 	LastIO time.Duration
 	// Offset is how far the server's own history reaches, in bytes.
 	Offset int64
-	// Replicas is how many replicas are connected.
+	// Replicas is how many replicas are connected, Behind how many bytes the one has not acknowledged that is farthest behind.
 	Replicas int
+	Behind   int64
 	// ReplicaReadOnly is the setting replica-read-only, which freezing relies on.
 	ReplicaReadOnly bool
 

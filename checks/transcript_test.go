@@ -130,6 +130,8 @@ func TestReplication(t *testing.T) {
 
 		{"master", of(master, open), "passing: master of epoch 3 with 2 replicas"},
 		{"master with one replica", of(master, func(i *Info) { open(i); i.Replicas = 1 }), "passing: master of epoch 3 with 1 replica"},
+		{"master of one that is behind", of(master, func(i *Info) { open(i); i.Behind = 3 << 29 }),
+			"warning: master of epoch 3 with 2 replicas, one 1.5 GiB behind, more than 10 MiB"},
 		{"master that could not be fenced", of(master, func(i *Info) { open(i); i.ReplicaReadOnly = false }),
 			"warning: master of epoch 3 with 2 replicas; it takes writes as a replica: set replica-read-only yes"},
 		{"master frozen", of(why(master, "Consul does not answer"), frozen),

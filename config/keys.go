@@ -100,8 +100,8 @@ var checkKeys = map[string][]key[Checks]{
 	"replication": {
 		{"warning", `"20s"`, "time since the master was heard", func(c *Checks) any { return &c.Replication.Warning }},
 		{"critical", `"1m"`, "time since the master was heard; the replica is then not read from", func(c *Checks) any { return &c.Replication.Critical }},
-		{"warning_bytes", "10485760", "bytes behind the master, where known", func(c *Checks) any { return &c.ReplicationBytes.Warning }},
-		{"critical_bytes", "104857600", "bytes behind the master, where known", func(c *Checks) any { return &c.ReplicationBytes.Critical }},
+		{"warning_bytes", "10485760", "bytes that a replica is behind, for a warning at the master, whose agent knows that", func(c *Checks) any { return &c.ReplicationBytes.Warning }},
+		{"critical_bytes", "104857600", "the same at a replica, where one agent has both; it is then not read from", func(c *Checks) any { return &c.ReplicationBytes.Critical }},
 	},
 	"persistence": {
 		{"warning", "off", "age of changes that no save holds", func(c *Checks) any { return &c.Persistence.Warning }},

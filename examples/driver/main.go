@@ -18,7 +18,7 @@ type valkey struct{ plugin.Driver }
 
 func newDriver(logger hclog.Logger) plugin.Driver { return &valkey{redis.New(logger)} }
 
-// Capabilities names the kind, and offers no saving: the agent then does not ask for it.
+// Capabilities names the kind, and offers no saving: who has data that would be discarded then waits for an operator.
 func (v *valkey) Capabilities(ctx context.Context) (plugin.Capabilities, error) {
 	c, err := v.Driver.Capabilities(ctx)
 	c.Name, c.Version, c.Save = "valkey", "0.1.0", false

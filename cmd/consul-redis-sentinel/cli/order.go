@@ -39,7 +39,7 @@ func (c *CLI) rescueRecordCommand() *cobra.Command {
 		Short: "Make the group's record anew where no other way leads on",
 		Long: `The agents remember the highest epoch that they have seen. When Consul's record is gone or is older, because a snapshot
 was restored or the keys were deleted, they do nothing by themselves. Name the node whose data hold from now on: the
-one that is open if one is, else the one that has the most ("status GROUP" shows them). All others become its replicas;
+one that is open if one is, else the one that has the most ("status GROUP" shows keys and offsets). All others become its replicas;
 what they have that it has not is saved to files first.
 
 The same is taken up where a change of master has come to a stand because nobody can be chosen, as when all servers were

@@ -58,6 +58,9 @@ type nodeStatus struct {
 	Agent       string `json:"agent"`
 	AgentAlive  bool   `json:"agent_alive"`
 	RunID       string `json:"run_id,omitempty"`
+	// Keys and Position are what data its server has, as last reported: up to date of one that is frozen.
+	Keys     int64             `json:"keys"`
+	Position failover.Position `json:"position,omitzero"`
 	// OnStuck is what its agent does when it does not confirm that it is frozen: "kill", "leave", or why it cannot kill it.
 	OnStuck string `json:"on_stuck,omitempty"`
 	// Counted tells whether a replica's data may be chosen for a new master by the record.
@@ -83,7 +86,8 @@ func (all statuses) fingerprint() string {
 	for _, s := range all {
 		s.Nodes = slices.Clone(s.Nodes)
 		for i := range s.Nodes {
-			s.Nodes[i].Replication, s.Nodes[i].Checks = "", nil
+			n := &s.Nodes[i]
+			n.Replication, n.Checks, n.Keys, n.Position = "", nil, 0, failover.Position{}
 		}
 		text, _ := json.Marshal(s)
 		b.Write(text)
@@ -148,6 +152,7 @@ func assessNode(s failover.State, name string, health []catalog.Health, alive ma
 	rep := s.Nodes[name]
 	agent, registered := alive[rep.Agent]
 	n := nodeStatus{Name: name, State: string(rep.State), Address: rep.Address, Agent: rep.Agent, RunID: rep.RunID,
+		Keys: rep.Keys, Position: rep.Position,
 		AgentAlive: registered && agent.Status() != api.HealthCritical, Health: "unregistered", Checks: []catalog.CheckHealth{}}
 	if r := s.Record; r != nil {
 		n.Role = "replica"

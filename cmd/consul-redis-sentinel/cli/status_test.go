@@ -31,7 +31,8 @@ func healthy() (failover.State, []catalog.Health, []catalog.Health) {
 		if letter == "b" {
 			state, line = failover.StateOpen, "master of epoch 7 with 2 replicas"
 		}
-		s.Nodes[node] = failover.Report{Node: node, Agent: agent, Address: address + ":6379", RunID: "run-" + letter, State: state}
+		s.Nodes[node] = failover.Report{Node: node, Agent: agent, Address: address + ":6379", RunID: "run-" + letter, State: state,
+			Keys: 1200, Position: failover.Position{ReplID: "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb", Offset: 90412}}
 		s.Agents[agent] = failover.AgentInfo{Agent: agent, Version: "0.1.0", Nodes: []string{node}}
 		agents = append(agents, catalog.Health{Machine: machine, Meta: map[string]string{"agent": agent},
 			Checks: []catalog.CheckHealth{{ID: "redis-sentinel-" + agent + ":agent", Status: "passing",

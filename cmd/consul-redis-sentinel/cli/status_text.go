@@ -85,15 +85,27 @@ func (s status) durability() string {
 
 func (s status) printNodes(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tROLE\tSTATE\tHEALTH\tADDRESS\tAGENT\tREPLICATION")
+	fmt.Fprintln(t, "NODE\tROLE\tSTATE\tHEALTH\tADDRESS\tAGENT\tDATA\tREPLICATION")
 	for _, n := range s.Nodes {
 		agent := dash(n.Agent)
 		if n.Agent != "" && !n.AgentAlive {
 			agent += " (not running)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, dash(n.Role), dash(n.State), n.Health, n.Address, agent, dash(n.Replication))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, dash(n.Role), dash(n.State), n.Health, n.Address, agent, n.data(), dash(n.Replication))
 	}
 	_ = t.Flush()
+}
+
+// data is how much a server has, and how far of which history.
+func (n nodeStatus) data() string {
+	if n.RunID == "" {
+		return dash("")
+	}
+	keys := fmt.Sprintf("%d keys", n.Keys)
+	if n.Position.ReplID == "" {
+		return keys
+	}
+	return fmt.Sprintf("%s, %d of %.8s", keys, n.Position.Offset, n.Position.ReplID)
 }
 
 func (s status) printAgents(w io.Writer) {
