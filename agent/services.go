@@ -89,7 +89,7 @@ func (g *group) services(n *node) []catalog.Service {
 		main.Checks = append(main.Checks, catalog.Check{ID: id + ":" + c.id, Name: c.name, TTL: c.ttl})
 	}
 	if role == tagMaster {
-		main.Checks[0].TTL = masterTTL
+		main.Checks[0].TTL = masterTTL // of "alive"
 	}
 	list := []catalog.Service{main}
 	// The replica's own service is not registered while the other is in maintenance: if it came later, it would not be.
