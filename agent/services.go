@@ -165,8 +165,8 @@ func (g *group) leased(n *node) bool {
 const quietTTL = 15 * time.Minute
 
 // masterTTL is what "alive" has instead while the node has the tag master. If its agent ends, and there is another master then, that
-// waits so long for the tag.
-const masterTTL = 10 * time.Second
+// waits so long for the tag. Each update costs Consul a file.
+const masterTTL = 15 * time.Second
 
 // nodeChecks are the checks of a node, in the order that the Consul UI should show them.
 var nodeChecks = []struct {
