@@ -61,9 +61,12 @@ type group struct {
 	stateIndex uint64
 	stateAt    time.Duration
 	// taken is the index of the newest state that was taken in whole; missed tells that one was dropped since.
-	taken   uint64
-	missed  bool
-	running map[string]bool
+	taken  uint64
+	missed bool
+	// wroteRecord is the index of a record that this agent wrote and has not told, heardRecord that of the newest it was told of, at heardAt.
+	wroteRecord, heardRecord uint64
+	heardAt                  time.Duration
+	running                  map[string]bool
 	// said is what was last logged of where the group stands, standing is the same for the agent's check; troubled tells that
 	// something is waited for.
 	said, standing string
@@ -188,6 +191,8 @@ func (g *group) step(ctx context.Context) time.Duration {
 	for _, n := range g.nodes {
 		g.keepMinReplicas(ctx, n)
 	}
+	g.tellRecord(ctx)
+	wake = min(wake, g.readTold(ctx))
 	g.keepHistory(ctx)
 	g.claimTag(ctx)
 	g.keepEntry(ctx)

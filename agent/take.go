@@ -132,6 +132,7 @@ func (g *group) committed(r *failover.Record, index uint64) bool {
 		return false
 	}
 	g.view.State.Record, g.view.State.RecordIndex = r, index
+	g.wroteRecord = index
 	g.noteIndex(index)
 	g.noteRecord(index)
 	g.noteEpoch()

@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"math"
 	"os"
 	"testing"
 	"time"
@@ -112,5 +115,42 @@ func TestLeaseThatIsOnlyProlonged(t *testing.T) {
 		if *now += c.later; read(c.index, c.seen) != c.look {
 			t.Errorf("%s: everything is looked at: %v, want %v", c.what, !c.look, c.look)
 		}
+	}
+}
+
+// reading is a store that is read from.
+type reading struct {
+	store
+	reads chan string
+}
+
+func (r reading) ReadGroup(_ context.Context, group string, _ bool) (failover.State, error) {
+	r.reads <- group
+	return failover.State{}, errors.New("whatever it would answer")
+}
+
+// A record that another agent has written is read when the watch has not brought it for a moment, and once.
+func TestRecordThatWasTold(t *testing.T) {
+	g, now, _ := taking(t)
+	r := reading{reads: make(chan string, 9)}
+	g.store, g.running, g.news = r, map[string]bool{}, make(chan func() bool, 9)
+	told := func(index uint64) time.Duration {
+		g.hearRecord(index)
+		g.view.Now = *now
+		return g.readTold(t.Context())
+	}
+	g.take(state(10, 5, false), 0)
+	if wake := told(5); wake != math.MaxInt64 || len(r.reads) > 0 {
+		t.Errorf("a record that is known wakes at %s, and %d were read", wake, len(r.reads))
+	}
+	if wake := told(7); wake != *now+watchFirst || len(r.reads) > 0 {
+		t.Errorf("a new record wakes at %s, want %s, and %d were read", wake, *now+watchFirst, len(r.reads))
+	}
+	*now += watchFirst
+	if wake := told(0); wake != math.MaxInt64 || <-r.reads != "redis" {
+		t.Errorf("after that it wakes at %s", wake)
+	}
+	if wake := told(0); wake != math.MaxInt64 || len(r.reads) > 0 {
+		t.Errorf("read once, it wakes at %s", wake)
 	}
 }

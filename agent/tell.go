@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,10 @@ const greetEvery = 5 * time.Minute
 
 // news is what one agent tells another directly.
 type news struct {
-	Agent  string           `json:"agent"`
-	Vote   *failover.Vote   `json:"vote,omitempty"`
+	Agent string         `json:"agent"`
+	Vote  *failover.Vote `json:"vote,omitempty"`
+	// Record is the index of the record, which the agent has written.
+	Record uint64           `json:"record,omitempty"`
 	Report *failover.Report `json:"report,omitempty"`
 }
 
@@ -62,6 +65,49 @@ func (g *group) tellAll(life context.Context, agents map[string]failover.AgentIn
 			g.view.NoteUntold(a)
 		})
 	}
+}
+
+// watchFirst is how long an agent that was told of a record leaves it to its watch to bring it.
+const watchFirst = 5 * time.Millisecond
+
+// tellRecord tells the other agents that this one has written the record. With many groups the answer to a watch has the entries of
+// all, and takes its time.
+func (g *group) tellRecord(ctx context.Context) {
+	index := g.wroteRecord
+	if index == 0 {
+		return
+	}
+	g.wroteRecord = 0
+	for name, info := range g.view.State.Agents {
+		if name != g.agent {
+			go func() {
+				ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+				defer cancel()
+				_ = g.tellAgent(ctx, name, info.Address, news{Record: index}) // its watch brings it too
+			}()
+		}
+	}
+}
+
+// hearRecord notes that another agent has written a record.
+func (g *group) hearRecord(index uint64) {
+	if index > g.heardRecord {
+		g.heardRecord, g.heardAt = index, g.now()
+	}
+}
+
+// readTold reads a record that was told of, should the watch not have brought it, and returns when to look again.
+func (g *group) readTold(ctx context.Context) (wake time.Duration) {
+	due := g.heardAt + watchFirst
+	switch now := g.view.Now; {
+	case g.heardRecord <= g.view.State.RecordIndex, g.running[failover.Reread{}.Key()]:
+	case now < due:
+		return due
+	default:
+		g.heardRecord = 0
+		g.start(ctx, failover.Reread{Why: "another agent has written the record"})
+	}
+	return math.MaxInt64
 }
 
 // greet sees to connections to the other agents, which all groups share.
@@ -143,6 +189,7 @@ func (p *peerPort) Tell(ctx context.Context, told peers.News) error {
 		if n.Report != nil {
 			g.view.HearReport(*n.Report)
 		}
+		g.hearRecord(n.Record)
 	})
 	return ctx.Err()
 }

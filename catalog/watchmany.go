@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -17,6 +18,9 @@ import (
 // reach the 200 that one machine may have (limits.http_max_conns_per_client), and lose its leases. One query for all groups is
 // answered with the entries of all whenever one changes.
 const fewGroups = 8
+
+// restFor is how long such a query is not made again, for each entry of its answer: what changes meanwhile is answered at once.
+const restFor = 100 * time.Microsecond
 
 // WatchGroups is WatchGroup for several groups. States of one group come one after the other.
 func (c *Catalog) WatchGroups(ctx context.Context, groups []string, each func(group string, s failover.State)) {
@@ -62,6 +66,7 @@ func (c *Catalog) watchMany(ctx context.Context, groups []string, each func(grou
 					each(group, s)
 				}
 			}
+			sleep(ctx, time.Duration(len(pairs))*restFor)
 		}, nil
 	})
 }
