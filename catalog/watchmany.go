@@ -19,8 +19,12 @@ import (
 // answered with the entries of all whenever one changes.
 const fewGroups = 8
 
-// restFor is how long such a query is not made again, for each entry of its answer: what changes meanwhile is answered at once.
-const restFor = 100 * time.Microsecond
+// restFor is how long such a query is not made again, for each entry of its answer, and restAtMost for any number: what changes
+// meanwhile is answered at once then. Votes that were told hold for a second, and are to be in Consul by then.
+const (
+	restFor    = 100 * time.Microsecond
+	restAtMost = 100 * time.Millisecond
+)
 
 // WatchGroups is WatchGroup for several groups. States of one group come one after the other.
 func (c *Catalog) WatchGroups(ctx context.Context, groups []string, each func(group string, s failover.State)) {
@@ -66,7 +70,7 @@ func (c *Catalog) watchMany(ctx context.Context, groups []string, each func(grou
 					each(group, s)
 				}
 			}
-			sleep(ctx, time.Duration(len(pairs))*restFor)
+			sleep(ctx, min(time.Duration(len(pairs))*restFor, restAtMost))
 		}, nil
 	})
 }
