@@ -202,7 +202,9 @@ func (g *group) kill(ctx context.Context, key string, a failover.Kill) {
 func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 	switch a := a.(type) {
 	case failover.Elect:
-		g.view.MayElect, g.view.ElectOver = true, a.Index
+		g.view.MayElect, g.view.ElectOver, g.settles = true, a.Index, false
+	case failover.Reread:
+		g.settles = !g.running[failover.Elect{}.Key()]
 	case failover.Amend:
 		g.view.Propose(a.Record, a.Index)
 	}
@@ -266,7 +268,7 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 	case failover.Reread:
 		taken := g.reread(ctx)
 		return func() {
-			if taken() && !g.running[failover.Elect{}.Key()] {
+			if taken() && g.settles {
 				v.MayElect = false
 			}
 		}, nil

@@ -63,6 +63,8 @@ type group struct {
 	// taken is the index of the newest state that was taken in whole; missed tells that one was dropped since.
 	taken  uint64
 	missed bool
+	// settles tells of a read of the group that it was begun when no election of this agent was under way, and none was begun since.
+	settles bool
 	// wroteRecord is the index of a record that this agent wrote and has not told, heardRecord that of the newest it was told of, at heardAt.
 	wroteRecord, heardRecord uint64
 	heardAt                  time.Duration
