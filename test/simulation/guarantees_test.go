@@ -241,7 +241,7 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 	if old != nil && old.Phase == failover.Electing && r.Phase == failover.Steady {
 		d.seen.Changes++
 		if old.Election.AcceptLoss != "" {
-			d.durable = nil
+			d.durable, d.filled = nil, false // a counted run goes before one that was restarted, whatever that has
 			clear(d.told)
 		}
 		d.handsOver(w, before.state, r)
