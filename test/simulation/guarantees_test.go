@@ -35,6 +35,7 @@ type watchdog struct {
 	filled   bool                     // the group was whole once, with data, and never since has all of it been lost
 	restored bool                     // a snapshot was restored
 	durable  []*op
+	accepted uint64       // the epoch that began with a loss that an operator accepted
 	told     map[int]bool // acknowledged, since the last loss that an operator accepted
 	saved    map[int]bool
 	seen     totals
@@ -192,7 +193,7 @@ func (d *watchdog) resyncs(s, master *server) {
 	if judged.rescue && r != nil && r.Master == master.name && l != nil && l.epoch == r.Epoch && s.w.now() > l.read+agentGrace {
 		d.lookForDiscarded(s)
 	}
-	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 {
+	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 && !(r != nil && r.Epoch == d.accepted) {
 		s.w.fail("G6: %s had %d writes and is wiped by %s, which has none", s.name, s.keys(), master.name)
 	}
 }
@@ -241,7 +242,7 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 	if old != nil && old.Phase == failover.Electing && r.Phase == failover.Steady {
 		d.seen.Changes++
 		if old.Election.AcceptLoss != "" {
-			d.durable, d.filled = nil, false // a counted run goes before one that was restarted, whatever that has
+			d.durable, d.accepted = nil, r.Epoch
 			clear(d.told)
 		}
 		d.handsOver(w, before.state, r)
