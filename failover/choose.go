@@ -70,11 +70,12 @@ func Choose(s State, uncounted bool) Choice {
 	}
 	if len(field) > 1 {
 		// An old master that the quorum could not reach comes back only when nobody else can serve, and so does one
-		// that has not opened when two changes of master in a row came to nothing.
+		// that has not opened when two changes of master in a row came to nothing. Where no counted run is left, it may
+		// be the only one that has what was written.
 		last, _ := r.newest()
 		master := s.Nodes[r.Master]
 		opened := master.RunID == r.RunID && r.opening(master.Position.ReplID) < 0 // which did not reach the lineage
-		silent, closed := r.Election.Evidence == Silent, r.Epoch >= last.Epoch+2 && !opened
+		silent, closed := r.Election.Evidence == Silent && !uncounted, r.Epoch >= last.Epoch+2 && !opened
 		if silent || closed || r.Election.Kind == ForOrder {
 			refuse(ofMaster, "it is the master to be replaced, and another can serve")
 		}

@@ -94,6 +94,19 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			alter(s, "b", func(r *Report) { r.Keys = 0 })
 			alter(s, "c", func(r *Report) { r.Position.ReplID = "y" })
 		}, true, "a", "b: it was restarted empty"},
+		{"no counted run is left, and the master that nobody reached has come back with what was written", func(s *State) {
+			s.Record.Election.Evidence = Silent
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "r3", Offset: 250})
+			alter(s, "b", func(r *Report) { r.Keys = 0 })
+			alter(s, "a", func(r *Report) { r.RunID, r.Position.Offset = "another", 260 })
+		}, true, "a", "the highest"},
+		{"with no more than another has, it does not come back", func(s *State) {
+			s.Record.Election.Evidence = Silent
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "r3", Offset: 250})
+			alter(s, "a", func(r *Report) { r.RunID = "another" })
+		}, true, "b", "the first by name"},
 		{"a wanted node that is behind, when the old master has died", func(s *State) {
 			s.Record.Election.Kind, s.Record.Election.Target = ForSwitchover, "c"
 			alter(s, "b", func(r *Report) { r.Position.Offset = 260 })

@@ -35,7 +35,6 @@ type watchdog struct {
 	filled   bool                     // the group was whole once, with data, and never since has all of it been lost
 	restored bool                     // a snapshot was restored
 	durable  []*op
-	accepted uint64       // the epoch that began with a loss that an operator accepted
 	told     map[int]bool // acknowledged, since the last loss that an operator accepted
 	saved    map[int]bool
 	seen     totals
@@ -193,7 +192,7 @@ func (d *watchdog) resyncs(s, master *server) {
 	if judged.rescue && r != nil && r.Master == master.name && l != nil && l.epoch == r.Epoch && s.w.now() > l.read+agentGrace {
 		d.lookForDiscarded(s)
 	}
-	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 && !(r != nil && r.Epoch == d.accepted) {
+	if image := s.up.image; judged.wiping && d.filled && image.keys() == 0 && s.keys() > 0 {
 		s.w.fail("G6: %s had %d writes and is wiped by %s, which has none", s.name, s.keys(), master.name)
 	}
 }
@@ -242,7 +241,7 @@ func (d *watchdog) recordMoves(w *world, before, after kept) {
 	if old != nil && old.Phase == failover.Electing && r.Phase == failover.Steady {
 		d.seen.Changes++
 		if old.Election.AcceptLoss != "" {
-			d.durable, d.accepted = nil, r.Epoch
+			d.durable = nil
 			clear(d.told)
 		}
 		d.handsOver(w, before.state, r)
