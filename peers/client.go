@@ -20,6 +20,8 @@ type Client struct {
 	secure *tls.Config
 	mu     sync.Mutex
 	idle   map[string][]*conn // by address
+	// mail is what waits to be told to those to whom something is on its way.
+	mail   map[recipient][]letter
 	closed bool
 }
 
@@ -43,7 +45,7 @@ func NewClient(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conf: c, secure: secure, idle: map[string][]*conn{}}, nil
+	return &Client{conf: c, secure: secure, idle: map[string][]*conn{}, mail: map[recipient][]letter{}}, nil
 }
 
 // Close ends the connections that are not in use.
@@ -69,12 +71,6 @@ func (c *Client) Promise(ctx context.Context, address, agent string, r PromiseRe
 func (c *Client) Frozen(ctx context.Context, address, agent string, n FrozenNotice) error {
 	var ok bool
 	return c.ask(ctx, address, agent, kindFrozen, n, &ok)
-}
-
-// Tell tells the agent something about a group, and returns when it has taken that in.
-func (c *Client) Tell(ctx context.Context, address, agent string, n News) error {
-	var ok bool
-	return c.ask(ctx, address, agent, kindNews, n, &ok)
 }
 
 // View asks what the agent makes of a group.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -119,6 +120,80 @@ func TestQuestionsAndAnswers(t *testing.T) {
 	if err := k.Tell(ctx, s.Addr(), "b", News{Group: "unknown"}); err == nil || !strings.Contains(err.Error(), "no such group") {
 		t.Errorf("news of an unknown group: %v", err)
 	}
+}
+
+// What fifty groups have to tell at the same moment takes one connection, each has its own outcome, and nothing is told after its
+// deadline.
+func TestTellsOfManyGroups(t *testing.T) {
+	const groups = 50
+	h := slow{answering{news: make(chan News, groups)}, make(chan struct{})}
+	s, err := Serve(t.Context(), conf("b"), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	k := client(t, conf("a"))
+	first := make(chan error)
+	go func() { first <- k.Tell(soon(t), s.Addr(), "b", News{Group: "first"}) }()
+	if n := <-h.news; n.Group != "first" {
+		t.Fatalf("heard of %s", n.Group)
+	}
+	late, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := k.Tell(late, s.Addr(), "b", News{Group: "late"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("news that came too late: %v", err)
+	}
+	outcomes := make(chan error, groups)
+	for i := range groups {
+		name := fmt.Sprint(i)
+		if i == 7 {
+			name = "unknown"
+		}
+		go func() { outcomes <- k.Tell(soon(t), s.Addr(), "b", News{Group: name}) }()
+	}
+	waits := func() int {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return len(k.mail[recipient{s.Addr(), "b"}])
+	}
+	for waits() < 1+groups {
+		time.Sleep(time.Millisecond)
+	}
+	close(h.goOn)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	refused := 0
+	for range groups {
+		if err := <-outcomes; err != nil {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d of %d groups were refused, want the unknown one", refused, groups)
+	}
+	for range groups - 1 {
+		if n := <-h.news; n.Group == "late" {
+			t.Error("news were told after their deadline")
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) != 1 {
+		t.Errorf("%d connections, want one", len(s.conns))
+	}
+}
+
+// slow takes news in, and goes on when it is told to.
+type slow struct {
+	answering
+	goOn chan struct{}
+}
+
+func (h slow) Tell(ctx context.Context, n News) error {
+	err := h.answering.Tell(ctx, n)
+	<-h.goOn
+	return err
 }
 
 func TestWrongKey(t *testing.T) {

@@ -169,15 +169,17 @@ func (s *Server) answer(q message) (json.RawMessage, string) {
 		s.handler.Frozen(ctx, n)
 		return encode(true), ""
 	case kindNews:
-		var n News
-		err := json.Unmarshal(q.Body, &n)
-		if err == nil {
-			err = s.handler.Tell(ctx, n)
-		}
-		if err != nil {
+		var news []News
+		if err := json.Unmarshal(q.Body, &news); err != nil {
 			return bad(err)
 		}
-		return encode(true), ""
+		refused := make([]string, len(news))
+		for i, n := range news {
+			if err := s.handler.Tell(ctx, n); err != nil {
+				refused[i] = err.Error()
+			}
+		}
+		return encode(refused), ""
 	case kindView:
 		var group string
 		if err := json.Unmarshal(q.Body, &group); err != nil {
