@@ -18,7 +18,8 @@ const (
 	// fleetLimit bounds the start of hundreds of servers.
 	fleetLimit = 10 * time.Minute
 	// trackEvery is how often the clients of a group ask for its master after a fault. It is slower than the clients of
-	// a single group, so that it is not the clients that are measured.
+	// a single group, and those of many together ask no more than a thousand times a second, so that it is not the clients that
+	// are measured.
 	trackEvery = 20 * time.Millisecond
 )
 
@@ -68,8 +69,8 @@ type fleet interface {
 	watch(ctx context.Context, c *Cost, window time.Duration) error
 	// count fills in what can be known of processes only by ending them, and starts them again.
 	count(ctx context.Context, c *Cost) error
-	// lose kills what takes part in decisions on a machine.
-	lose(ctx context.Context, i int) error
+	// watchers are the processes of a machine that take part in decisions.
+	watchers(i int) []*sandbox.Process
 	logs() string
 	close() error
 }
@@ -178,7 +179,7 @@ func (c *Cost) failovers(ctx context.Context, f fleet, groups int) error {
 	}
 	const dies = 0
 	failing := map[int]int{}
-	var dying []*sandbox.Process
+	dying := f.watchers(dies)
 	for g := range groups {
 		dying = append(dying, s.of(g, dies))
 		if masters[g] == dies && g != one {
@@ -186,7 +187,7 @@ func (c *Cost) failovers(ctx context.Context, f fleet, groups int) error {
 		}
 	}
 	c.HalfGroups = len(failing)
-	took, err = trackAll(ctx, f, failing, func() error { return errors.Join(killAll(dying), f.lose(ctx, dies)) })
+	took, err = trackAll(ctx, f, failing, func() error { return killAll(dying) })
 	c.Half = msOf(took)
 	return err
 }
@@ -223,13 +224,14 @@ func trackAll(ctx context.Context, f fleet, masters map[int]int, fault func() er
 	var mu sync.Mutex
 	var longest time.Duration
 	var errs []error
+	pause := max(trackEvery, time.Duration(len(masters))*time.Millisecond)
 	for g, machine := range masters {
 		parts.Go(func() {
 			old, find := f.servers().addr(g, machine), f.finder(g, []int{2})
 			err := sandbox.WaitFor(ctx, fmt.Sprintf("group %d can be written to", g), func(ctx context.Context) error {
 				err := writable(ctx, find, old)
 				if err != nil {
-					sleep(ctx, trackEvery)
+					sleep(ctx, pause)
 				}
 				return err
 			})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,8 @@ func (f *ourFleet) config(i int) string {
 func (f *ourFleet) configure(i, groups int, logLevel string) error {
 	var b strings.Builder
 	name := fmt.Sprintf("agent-%d", i+1)
-	fmt.Fprintf(&b, "agent {\n  name = %q\n  data_dir = %q\n  log_level = %q\n}\n\n", name, filepath.Join(f.s.Dir, name, "data"), logLevel)
+	fmt.Fprintf(&b, "agent {\n  name = %q\n  data_dir = %q\n  log_level = %q\n  listen = %q\n}\n\n",
+		name, filepath.Join(f.s.Dir, name, "data"), logLevel, net.JoinHostPort(f.s.IP(i), "8799"))
 	var fallbacks []string
 	for _, j := range others(i) {
 		fallbacks = append(fallbacks, fmt.Sprintf("%q", f.s.Consul(j).HTTPAddr()))
@@ -155,8 +157,8 @@ func (f *ourFleet) parts(i int) map[string]int {
 	return map[string]int{"agent": agent, "driver": childOf(agent), "consul": f.s.Consul(i).PID()}
 }
 
-func (f *ourFleet) lose(_ context.Context, i int) error {
-	return killAll([]*sandbox.Process{f.agents[i], f.s.Consul(i).Process})
+func (f *ourFleet) watchers(i int) []*sandbox.Process {
+	return []*sandbox.Process{f.agents[i], f.s.Consul(i).Process}
 }
 
 func (f *ourFleet) logs() string {

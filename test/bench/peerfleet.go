@@ -77,7 +77,7 @@ func (f *peerFleet) parts(i int) map[string]int {
 
 func (f *peerFleet) watch(context.Context, *Cost, time.Duration) error { return nil }
 func (f *peerFleet) count(context.Context, *Cost) error                { return nil }
-func (f *peerFleet) lose(_ context.Context, i int) error               { return f.sentinels[i].Kill() }
+func (f *peerFleet) watchers(i int) []*sandbox.Process                 { return []*sandbox.Process{f.sentinels[i]} }
 
 func (f *peerFleet) logs() string {
 	lines := strings.Split(strings.TrimSpace(f.sentinels[2].Log()), "\n")
