@@ -26,8 +26,10 @@ type publisher struct {
 	mu     sync.Mutex
 	nodes  map[string]*published
 	groups map[string]standing
-	ctx    context.Context
-	wg     sync.WaitGroup
+	// changing are the groups that are in a change of master.
+	changing map[string]bool
+	ctx      context.Context
+	wg       sync.WaitGroup
 }
 
 const (
@@ -72,7 +74,7 @@ type published struct {
 }
 
 func newPublisher(c registrar, log hclog.Logger) *publisher {
-	return &publisher{catalog: c, log: log, nodes: map[string]*published{}, groups: map[string]standing{}}
+	return &publisher{catalog: c, log: log, nodes: map[string]*published{}, groups: map[string]standing{}, changing: map[string]bool{}}
 }
 
 // run removes what an earlier configuration registered and this one does not, and keeps the rest until ctx ends.
@@ -118,6 +120,7 @@ func (p *publisher) group(g *group) {
 		p.groups[g.name] = s
 		p.agentCheck()
 	}
+	held := p.holds(g)
 	for name, n := range g.nodes {
 		if g.unseen(n) || p.nodes[name] == nil && g.named(n) && n.info.Open && !g.tag.free {
 			continue // what an earlier agent registered stands until this one knows better
@@ -136,11 +139,34 @@ func (p *publisher) group(g *group) {
 		// takes its time.
 		untag := d.face.role == tagMaster && f.role != tagMaster && !n.dead &&
 			(n.leaving != "" || g.view.Now >= g.view.Memory.EpochSeen+holdFor)
-		if untag || !g.turning(n) && !n.lost(g.view.Now) {
+		waits := held && d.mayWait(g, n)
+		if untag || !waits && !g.turning(n) && !n.lost(g.view.Now) {
 			d.face, d.shown = f, g.view.Now
 			d.set(g.services(n), g.results(n))
 		}
 	}
+}
+
+// mayWait tells whether nobody waits for what a node has to tell. The next master's agent does, for an earlier one to be registered
+// as what it is now; so does an agent that leaves, and whoever would go to a server that has ended.
+func (d *published) mayWait(g *group, n *node) bool {
+	r := g.view.State.Record
+	return r != nil && d.shown > 0 && !n.dead && n.leaving == "" && d.face.epoch > r.Eligible[n.name].MasterOf
+}
+
+// holds tells whether a group that has just changed masters waits with what it has to tell, as others of this agent are about to:
+// it would cost Consul the commits that those wait for.
+func (p *publisher) holds(g *group) bool {
+	p.changing[g.name] = g.changing()
+	if g.view.Now >= g.view.Memory.EpochSeen+heldFor {
+		return false
+	}
+	for name, changes := range p.changing {
+		if changes && name != g.name {
+			return true
+		}
+	}
+	return false
 }
 
 // agentCheck shows in the agent's own check where its groups stand, and what each waits for. Those that wait stand first, as

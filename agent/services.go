@@ -126,6 +126,8 @@ const (
 	// holdFor is how long checks hold their breath when the master goes down, for the same reason: there are six
 	// for each node, and the votes come first.
 	holdFor = 250 * time.Millisecond
+	// heldFor is how long a group that has changed masters waits for the changes of others with what it has to tell.
+	heldFor = 2 * turnFor
 	// lostFor is how long checks keep their word about a server that its driver has lost. A driver that ended is there again
 	// in a tenth of a second; with a hundred nodes its end would cost a thousand Raft commits.
 	lostFor = turnFor
@@ -148,6 +150,17 @@ func (g *group) turning(n *node) bool {
 	_, open := r.Open()
 	arrived := open && (g.named(n) && n.info.Open || !g.named(n) && n.info.LinkUp && n.info.MasterAddress == r.Address)
 	return !arrived
+}
+
+// changing tells whether the group is in a change of master that may be over in a moment.
+func (g *group) changing() bool {
+	v := &g.view
+	r := v.State.Record
+	if r == nil || v.Now >= v.Memory.EpochSeen+v.Fence()+turnFor {
+		return false
+	}
+	_, open := r.Open()
+	return r.Phase == failover.Electing || !open
 }
 
 // unseen tells whether nothing is known of a node yet: the driver has not looked at it since the agent started.

@@ -154,4 +154,8 @@ func TestRecordThatWasTold(t *testing.T) {
 	if wake := told(0); wake != math.MaxInt64 || len(r.reads) > 0 {
 		t.Errorf("read once, it wakes at %s", wake)
 	}
+	clear(g.nodes)
+	if wake := told(9); wake != math.MaxInt64 {
+		t.Errorf("a witness wakes at %s", wake)
+	}
 }

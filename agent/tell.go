@@ -13,9 +13,15 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/peers"
 )
 
-// tellTimeout is how long another agent may take to hear something, before it is left to Consul to tell it. It takes a
-// millisecond or two.
-const tellTimeout = 50 * time.Millisecond
+const (
+	// tellTimeout is how long another agent may take to hear something, before it is left to Consul to tell it. It takes a
+	// millisecond or two.
+	tellTimeout = 50 * time.Millisecond
+	// voteTimeout is the same for a vote. On a machine that is busy with the death of fifty masters it is still better told late.
+	voteTimeout = 150 * time.Millisecond
+	// greetTimeout is how long the first connection to another agent may take. What is told meanwhile waits for it.
+	greetTimeout = 250 * time.Millisecond
+)
 
 // greetEvery is how often other agents are told nothing, so that there is a connection when there is something to tell. A
 // connection that carries nothing for ten minutes is ended by the other side.
@@ -42,7 +48,7 @@ func (g *group) tellVote(ctx context.Context, key string, a failover.TellVote) {
 
 // tellAll tells all other agents a vote, and takes in that nobody could be told.
 func (g *group) tellAll(life context.Context, agents map[string]failover.AgentInfo, a failover.TellVote) {
-	ctx, cancel := context.WithTimeout(life, tellTimeout)
+	ctx, cancel := context.WithTimeout(life, voteTimeout)
 	defer cancel()
 	var all sync.WaitGroup
 	var reached atomic.Bool
@@ -89,9 +95,9 @@ func (g *group) tellRecord(ctx context.Context) {
 	}
 }
 
-// hearRecord notes that another agent has written a record.
+// hearRecord notes that another agent has written a record. A witness has nothing to do at once, and leaves it to its watch.
 func (g *group) hearRecord(index uint64) {
-	if index > g.heardRecord {
+	if len(g.nodes) > 0 && index > g.heardRecord {
 		g.heardRecord, g.heardAt = index, g.now()
 	}
 }
@@ -115,7 +121,7 @@ func (g *group) greet(ctx context.Context) {
 	for name, info := range g.view.State.Agents {
 		if name != g.agent && g.peers.greets(name, info.Address, g.now()) {
 			go func() {
-				ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+				ctx, cancel := context.WithTimeout(ctx, greetTimeout)
 				defer cancel()
 				_ = g.tellAgent(ctx, name, info.Address, news{}) // it may not be there
 			}()

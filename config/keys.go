@@ -19,7 +19,7 @@ type key[T any] struct {
 var agentKeys = []key[Agent]{
 	{"name", "the host's name", "names the agent in votes, logs and Consul; unique among the agents", func(a *Agent) any { return &a.Name }},
 	{"data_dir", `"/var/lib/consul-redis-sentinel"`, "where the agent keeps what must outlive it: the highest epochs that it has seen, the processes of its servers", func(a *Agent) any { return &a.DataDir }},
-	{"listen", "port 8799 of the first node's announce_address; of a witness, none", "where other agents tell this one their votes and reports, and ask it for promises while Consul does not answer; \"off\" for nowhere: a failover takes longer then, and the master freezes without Consul", func(a *Agent) any { return &a.Listen }},
+	{"listen", "port 8799 of the first node's announce_address; of a witness, which should be given one, none", "where other agents tell this one their votes and reports, and ask it for promises while Consul does not answer; \"off\" for nowhere: a failover takes longer then, and the master freezes without Consul", func(a *Agent) any { return &a.Listen }},
 	{"ca_file", "none", "the authority that signed the agents' certificates; with it, agents speak TLS with each other", func(a *Agent) any { return &a.CAFile }},
 	{"cert_file", "none", "this agent's certificate, for the agents' port", func(a *Agent) any { return &a.CertFile }},
 	{"key_file", "none", "its key", func(a *Agent) any { return &a.KeyFile }},

@@ -69,14 +69,14 @@ func Choose(s State, uncounted bool) Choice {
 		refuse(func(e entrant) bool { return e.Node != target && !ofMaster(e) }, target+" is wanted")
 	}
 	if len(field) > 1 {
-		// An old master that the quorum could not reach comes back only when nobody else can serve, and so does one
-		// that has not opened when two changes of master in a row came to nothing. Where no counted run is left, it may
-		// be the only one that has what was written.
+		// An old master that the quorum could not reach, or that an operator wants replaced, comes back only when nobody else
+		// can serve; but where no counted run is left, it may be the only one that has what was written. One that has not opened
+		// when two changes of master in a row came to nothing gives way in any case.
 		last, _ := r.newest()
 		master := s.Nodes[r.Master]
 		opened := master.RunID == r.RunID && r.opening(master.Position.ReplID) < 0 // which did not reach the lineage
-		silent, closed := r.Election.Evidence == Silent && !uncounted, r.Epoch >= last.Epoch+2 && !opened
-		if silent || closed || r.Election.Kind == ForOrder {
+		replaced := !uncounted && (r.Election.Evidence == Silent || r.Election.Kind == ForOrder)
+		if closed := r.Epoch >= last.Epoch+2 && !opened; replaced || closed {
 			refuse(ofMaster, "it is the master to be replaced, and another can serve")
 		}
 	}

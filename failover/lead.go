@@ -29,7 +29,7 @@ func (v *View) lead(d *Decision) {
 		}
 		v.elect(d)
 	case v.State.Leader == "" && need:
-		if turn := v.Memory.PlannedSeen + electAfter; v.Memory.PlannedSeen > 0 && !v.takesOver() && v.Now < turn {
+		if turn := v.Memory.PlannedSeen + takeAfter; v.Memory.PlannedSeen > 0 && !v.takesOver() && v.Now < turn {
 			d.wake(turn)
 			d.wait("leaves the lock to the agents of those that may take over")
 			return

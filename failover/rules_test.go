@@ -101,6 +101,13 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 			alter(s, "b", func(r *Report) { r.Keys = 0 })
 			alter(s, "a", func(r *Report) { r.RunID, r.Position.Offset = "another", 260 })
 		}, true, "a", "the highest"},
+		{"nor does an operator's wish go before what was written, where no counted run is left", func(s *State) {
+			s.Record.Election.Kind, s.Record.Election.Evidence = ForOrder, ""
+			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+			all(s, Position{ReplID: "r3", Offset: 250})
+			alter(s, "b", func(r *Report) { r.Keys = 0 })
+			alter(s, "a", func(r *Report) { r.RunID, r.Position.Offset = "another", 260 })
+		}, true, "a", "the highest"},
 		{"with no more than another has, it does not come back", func(s *State) {
 			s.Record.Election.Evidence = Silent
 			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}

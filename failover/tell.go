@@ -2,6 +2,7 @@ package failover
 
 import (
 	"maps"
+	"math"
 	"time"
 )
 
@@ -11,9 +12,10 @@ import (
 
 // Told is what this agent told of itself.
 type Told struct {
-	// Vote is what was last told of the master, and VotedAt since when it says so.
+	// Vote is what was last told of the master, and VotedAt since when it says so. Untold: nobody could be told.
 	Vote    Vote
 	VotedAt time.Duration
+	Untold  bool
 	// Reports are what was last told of each own node.
 	Reports map[string]ToldReport
 }
@@ -88,7 +90,7 @@ func (v *View) lift() {
 func (v *View) heed() {
 	v.lift()
 	s, h := &v.State, &v.Heard
-	answers := v.Now < v.Lease.Begun+v.Fence()/2
+	answers := v.Now < v.answersUntil()
 	for agent, heard := range h.votes {
 		known := s.Votes[agent]
 		_, counts := s.Agents[agent]
@@ -113,17 +115,25 @@ func (v *View) heed() {
 	}
 }
 
+// answersUntil is how long Consul is taken to answer. A witness reads no lease, which would show it.
+func (v *View) answersUntil() time.Duration {
+	if v.Lease.Begun == 0 && len(v.Local) == 0 {
+		return math.MaxInt64
+	}
+	return v.Lease.Begun + v.Fence()/2
+}
+
 // forgets wakes the agent when what was heard ceases to hold.
 func (v *View) forgets(d *Decision) {
 	for agent := range v.Heard.votesUnder {
-		d.wake(min(v.Heard.votes[agent].at+heardFor, v.Lease.Begun+v.Fence()/2))
+		d.wake(min(v.Heard.votes[agent].at+heardFor, v.answersUntil()))
 	}
 	for name := range v.Heard.reportsUnder {
 		d.wake(v.Heard.reports[name].at + heardFor)
 	}
 }
 
-// put tells a vote to all agents, and writes it: at once if it holds an election back, and else when none has come of it.
+// put tells a vote to all agents, and writes it when no election has come of it, or at once if others cannot know it otherwise.
 func (v *View) put(d *Decision, now Vote) {
 	told := v.Memory.Told
 	if !told.Vote.same(now) {
@@ -133,8 +143,11 @@ func (v *View) put(d *Decision, now Vote) {
 		}
 	}
 	later := told.VotedAt + writeAfter
-	if mayLead := v.State.Leader == "" || v.leads(); mayLead && v.tally().Reached() {
-		later = told.VotedAt + heardFor/2 // an election is on its way, and rests on there being no such vote in Consul
+	switch mayLead := v.State.Leader == "" || v.leads(); {
+	case told.Untold && !(mayLead && v.turn() == 0): // who elects before all others need not be told
+		later = 0
+	case mayLead && v.tally().Reached(): // an election is on its way, and rests on there being no such vote in Consul
+		later = told.VotedAt + heardFor/2
 	}
 	if now.Verdict == Down && v.Now < later {
 		d.wake(later)
@@ -154,7 +167,7 @@ func (a Vote) about(b Vote) bool {
 func (v *View) NoteToldVote(a TellVote) {
 	told := &v.Memory.Told
 	if !told.Vote.about(a.Vote) {
-		told.VotedAt = v.Now
+		told.VotedAt, told.Untold = v.Now, false
 	}
 	told.Vote = a.Vote
 	v.HearVote(v.Agent, a.Vote)
@@ -163,7 +176,7 @@ func (v *View) NoteToldVote(a TellVote) {
 // NoteUntold notes that nobody could be told a vote, which is left to Consul then.
 func (v *View) NoteUntold(a TellVote) {
 	if told := &v.Memory.Told; told.Vote == a.Vote {
-		told.VotedAt = v.Now - heardFor
+		told.Untold = true
 	}
 }
 

@@ -95,6 +95,11 @@ func TestVotesThatConsulMustTell(t *testing.T) {
 	if !does[PutVote](v) {
 		t.Error("nobody was told, and it is not written")
 	}
+	v = watching(func(v *View) { delete(v.State.Agents, "agent-a") })
+	v.NoteUntold(agreed(v))
+	if does[PutVote](v) {
+		t.Error("written by who elects first, before its election")
+	}
 	v = watching(func(v *View) { v.State.Leader = "agent-a" })
 	agreed(v)
 	later(v, writeAfter)
@@ -196,6 +201,23 @@ func TestNoElectionOnWhatWasToldWhileConsulIsAway(t *testing.T) {
 	later(v, voteAfter)
 	if does[Elect](v) {
 		t.Error("elects")
+	}
+}
+
+// A witness reads no lease by which it would know that Consul answers, and counts what it is told all the same.
+func TestAWitnessCountsWhatItIsTold(t *testing.T) {
+	v := watching(func(v *View) { v.Lease = Lease{} })
+	agreed(v)
+	later(v, time.Millisecond)
+	if n := len(Count(v.State).Down); n != 2 {
+		t.Errorf("%d votes, want 2", n)
+	}
+	if d := Decide(v); d.Wake != 0 && d.Wake <= v.Now {
+		t.Errorf("looks again at %s, which is past", d.Wake)
+	}
+	later(v, heardFor)
+	if n := len(Count(v.State).Down); n != 0 {
+		t.Errorf("%d votes after a second, want none", n)
 	}
 }
 

@@ -20,16 +20,19 @@ const (
 	// then the link is up, the offsets are equal on a quiet master, and new writes go nowhere.
 	streamStarts = 1500 * time.Millisecond
 	// electAfter is by how much each further agent of the quorum holds back from electing, so that they do not
-	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is longer than a
-	// commit takes to be seen on a busy machine; the first of them has just voted, so it is hardly ever waited for.
-	electAfter = 100 * time.Millisecond
+	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is longer than
+	// the elections of fifty masters take that died with their machine; the first of them has just voted, so it is hardly ever waited for.
+	electAfter = 250 * time.Millisecond
+	// takeAfter is how long the lock for a planned change is left to the agents of those that may take over.
+	takeAfter = 100 * time.Millisecond
 	// writeAfter is how long a vote that was told to all waits to be written to Consul. When fifty masters die with their
 	// machine, their elections take longer than one does, and each vote that is written meanwhile is one more commit, and a
 	// conflict with the election that rests on its having been told.
 	writeAfter = 150 * time.Millisecond
 	// voteAfter is how long an agent that could elect waits for the vote of another that would elect before it. Votes are told
-	// within milliseconds of each other where all see the same.
-	voteAfter = 10 * time.Millisecond
+	// within milliseconds of each other where all see the same, and tens of them on a busy machine; a leader whose own node is not the
+	// next master costs as much.
+	voteAfter = 30 * time.Millisecond
 	// openingFor is how long a new master may take to open, and the others to follow, before their agents report that they
 	// have not.
 	openingFor = 200 * time.Millisecond
