@@ -2,7 +2,6 @@ package failover
 
 import (
 	"maps"
-	"math"
 	"time"
 )
 
@@ -90,7 +89,7 @@ func (v *View) lift() {
 func (v *View) heed() {
 	v.lift()
 	s, h := &v.State, &v.Heard
-	answers := v.Now < v.answersUntil()
+	answers := v.Now < v.Lease.Begun+v.Fence()/2
 	for agent, heard := range h.votes {
 		known := s.Votes[agent]
 		_, counts := s.Agents[agent]
@@ -115,18 +114,10 @@ func (v *View) heed() {
 	}
 }
 
-// answersUntil is how long Consul is taken to answer. A witness reads no lease, which would show it.
-func (v *View) answersUntil() time.Duration {
-	if v.Lease.Begun == 0 && len(v.Local) == 0 {
-		return math.MaxInt64
-	}
-	return v.Lease.Begun + v.Fence()/2
-}
-
 // forgets wakes the agent when what was heard ceases to hold.
 func (v *View) forgets(d *Decision) {
 	for agent := range v.Heard.votesUnder {
-		d.wake(min(v.Heard.votes[agent].at+heardFor, v.answersUntil()))
+		d.wake(min(v.Heard.votes[agent].at+heardFor, v.Lease.Begun+v.Fence()/2))
 	}
 	for name := range v.Heard.reportsUnder {
 		d.wake(v.Heard.reports[name].at + heardFor)

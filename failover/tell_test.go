@@ -204,23 +204,6 @@ func TestNoElectionOnWhatWasToldWhileConsulIsAway(t *testing.T) {
 	}
 }
 
-// A witness reads no lease by which it would know that Consul answers, and counts what it is told all the same.
-func TestAWitnessCountsWhatItIsTold(t *testing.T) {
-	v := watching(func(v *View) { v.Lease = Lease{} })
-	agreed(v)
-	later(v, time.Millisecond)
-	if n := len(Count(v.State).Down); n != 2 {
-		t.Errorf("%d votes, want 2", n)
-	}
-	if d := Decide(v); d.Wake != 0 && d.Wake <= v.Now {
-		t.Errorf("looks again at %s, which is past", d.Wake)
-	}
-	later(v, heardFor)
-	if n := len(Count(v.State).Down); n != 0 {
-		t.Errorf("%d votes after a second, want none", n)
-	}
-}
-
 // A veto is written at once, and told: silence is voted on soon after it.
 func TestAVetoIsToldAndWritten(t *testing.T) {
 	v := watching(func(v *View) { v.Judgement.Verdict, v.Judgement.Cause = Busy, "a script" })
