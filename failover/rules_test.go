@@ -18,6 +18,13 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 		}
 		alter(s, "a", func(r *Report) { r.RunID = "another" })
 	}
+	// cameBack leaves no counted run, an empty replica, and a restarted master that has more.
+	cameBack := func(s *State) {
+		s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
+		all(s, Position{ReplID: "r3", Offset: 250})
+		alter(s, "b", func(r *Report) { r.Keys = 0 })
+		alter(s, "a", func(r *Report) { r.RunID, r.Position.Offset = "another", 260 })
+	}
 	for _, c := range []struct {
 		name      string
 		change    func(*State)
@@ -96,17 +103,11 @@ func TestChooseUnwrittenHistories(t *testing.T) {
 		}, true, "a", "b: it was restarted empty"},
 		{"no counted run is left, and the master that nobody reached has come back with what was written", func(s *State) {
 			s.Record.Election.Evidence = Silent
-			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
-			all(s, Position{ReplID: "r3", Offset: 250})
-			alter(s, "b", func(r *Report) { r.Keys = 0 })
-			alter(s, "a", func(r *Report) { r.RunID, r.Position.Offset = "another", 260 })
+			cameBack(s)
 		}, true, "a", "the highest"},
 		{"nor does an operator's wish go before what was written, where no counted run is left", func(s *State) {
 			s.Record.Election.Kind, s.Record.Election.Evidence = ForOrder, ""
-			s.Record.Eligible = map[string]Member{"b": {}, "c": {}}
-			all(s, Position{ReplID: "r3", Offset: 250})
-			alter(s, "b", func(r *Report) { r.Keys = 0 })
-			alter(s, "a", func(r *Report) { r.RunID, r.Position.Offset = "another", 260 })
+			cameBack(s)
 		}, true, "a", "the highest"},
 		{"with no more than another has, it does not come back", func(s *State) {
 			s.Record.Election.Evidence = Silent
