@@ -215,6 +215,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 		conflict := errors.Is(err, catalog.ErrConflict)
 		switch {
 		case err == nil:
+			g.away.reset()
 			return done
 		case conflict:
 			g.log.Info("somebody else was faster", "action", a.String(), "error", err)
@@ -224,7 +225,7 @@ func (g *group) commit(ctx context.Context, key string, a failover.Action) {
 			}
 		default:
 			g.complain.warn(g.log, "write to Consul failed", "action", a.String(), "error", err)
-			pauseAfterError(ctx)
+			g.away.pause(ctx)
 		}
 		taken := g.reread(life)
 		return func() {
@@ -326,9 +327,10 @@ func (g *group) reread(ctx context.Context) func() bool {
 	s, err := g.store.ReadGroup(ctx, g.name, true)
 	if err != nil {
 		g.complain.warn(g.log, "cannot read the group", "error", err)
-		pauseAfterError(ctx)
+		g.away.pause(ctx)
 		return func() bool { return false }
 	}
+	g.away.reset()
 	return func() bool { return g.take(s, begun) }
 }
 

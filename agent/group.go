@@ -80,6 +80,8 @@ type group struct {
 	// change is the change of master that this agent committed, until its history is complete.
 	change *change
 	complain
+	// away paces what is tried again while Consul does not answer.
+	away    backoff
 	publish func(*group)
 	rescues *rescues
 	// told is what a master's agent said of it directly, because Consul did not answer it, and toldAt when. refused is why

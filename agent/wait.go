@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,14 @@ const errorPause = 20 * time.Millisecond
 
 // pauseAfterError keeps an order that fails at once from being repeated in a tight loop.
 func pauseAfterError(ctx context.Context) { sleep(ctx, errorPause) }
+
+// backoff pauses longer after each failure in a row, up to eight times as long: a hundred groups that each try every few
+// milliseconds to reach a Consul that is away would take a whole processor.
+type backoff struct{ failures atomic.Int32 }
+
+func (b *backoff) pause(ctx context.Context) { sleep(ctx, errorPause<<min(b.failures.Add(1)-1, 3)) }
+
+func (b *backoff) reset() { b.failures.Store(0) }
 
 // poke wakes whoever reads the channel; twice is once.
 func poke(ch chan struct{}) {

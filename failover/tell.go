@@ -133,12 +133,14 @@ func (v *View) put(d *Decision, now Vote) {
 			return
 		}
 	}
-	later := told.VotedAt + writeAfter
+	later, unheeded := told.VotedAt+writeAfter, told.VotedAt+heardFor/2
 	switch mayLead := v.State.Leader == "" || v.leads(); {
-	case told.Untold && !(mayLead && v.turn() == 0): // who elects before all others need not be told
+	case mayLead && v.turn() == 0: // its own election rests on there being no such vote in Consul, and it elects before all others
+		later = unheeded
+	case told.Untold:
 		later = 0
-	case mayLead && v.tally().Reached(): // an election is on its way, and rests on there being no such vote in Consul
-		later = told.VotedAt + heardFor/2
+	case mayLead && v.tally().Reached(): // an election is on its way, and rests on the same
+		later = unheeded
 	}
 	if now.Verdict == Down && v.Now < later {
 		d.wake(later)

@@ -100,6 +100,17 @@ func TestVotesThatConsulMustTell(t *testing.T) {
 	if does[PutVote](v) {
 		t.Error("written by who elects first, before its election")
 	}
+	v = watching(func(v *View) { delete(v.State.Agents, "agent-a") })
+	told, _ := action[TellVote](v)
+	v.NoteToldVote(told)
+	later(v, writeAfter)
+	if does[PutVote](v) {
+		t.Error("written by who elects first, while it waits for a second vote")
+	}
+	later(v, heardFor/2)
+	if !does[PutVote](v) {
+		t.Error("not written though no second vote came")
+	}
 	v = watching(func(v *View) { v.State.Leader = "agent-a" })
 	agreed(v)
 	later(v, writeAfter)

@@ -28,7 +28,7 @@ const (
 	// writeAfter is how long a vote that was told to all waits to be written to Consul. When fifty masters die with their
 	// machine, their elections take longer than one does, and each vote that is written meanwhile is one more commit, and a
 	// conflict with the election that rests on its having been told.
-	writeAfter = 150 * time.Millisecond
+	writeAfter = 300 * time.Millisecond
 	// voteAfter is how long an agent that could elect waits for the vote of another that would elect before it. Votes are told
 	// within milliseconds of each other where all see the same, and tens of them on a busy machine; a leader whose own node is not the
 	// next master costs as much.
