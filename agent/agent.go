@@ -100,7 +100,7 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(con
 	}
 	a.leases = &leases{read: a.parts.Consul.ReadRecords, now: a.parts.Now, alarm: a.parts.Alarm, log: a.log, kick: make(chan struct{}, 1)}
 	a.publish = newPublisher(a.parts.Consul, a.log)
-	a.rescues = newRescues(cfg.Agent.RescueDir, cfg.Agent.RescueKeep)
+	a.rescues = &rescues{dir: cfg.Agent.RescueDir, keep: cfg.Agent.RescueKeep}
 	a.peers = &peerPort{agent: a}
 	for _, gc := range cfg.Groups {
 		a.groups = append(a.groups, a.newGroup(gc))
@@ -113,7 +113,7 @@ func (a *agent) newGroup(gc config.Group) *group {
 		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
 		epochs: a.epochs, servers: a.servers, news: make(chan func() bool, 256), nodes: map[string]*node{},
-		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], publish: a.publish.group,
+		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], watchTLS: watchTLS(a.cfg.Nodes, gc.Name), publish: a.publish.group,
 		unknown: make(chan struct{}, 1), mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)
@@ -279,7 +279,7 @@ func (a *agent) serviceIDs() map[string]bool {
 	for _, g := range a.groups {
 		for name := range g.nodes {
 			ids[g.names.nodeID(name)] = true
-			ids[g.names.replica+"-"+name] = true
+			ids[g.names.replicaID(name)] = true
 		}
 	}
 	return ids

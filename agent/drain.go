@@ -5,8 +5,11 @@ import (
 	"time"
 )
 
-// drainLimit is how long an agent that leaves waits until its masters are handed over.
-const drainLimit = 30 * time.Second
+// drainLimit is how long an agent that leaves waits until its masters are handed over, and drainEvery how often it looks.
+const (
+	drainLimit = 30 * time.Second
+	drainEvery = 20 * time.Millisecond
+)
 
 // maintain takes over what operators say in Consul: a node in maintenance does not become master, and does not
 // stay it when another can take over.
@@ -15,7 +18,7 @@ func (a *agent) maintain(ctx context.Context, found map[string]string) {
 		reasons, drained := map[string]string{}, map[string]bool{}
 		for name := range g.nodes {
 			_, drained[name] = found[g.names.nodeID(name)]
-			for _, id := range []string{"", g.names.nodeID(name), g.names.replica + "-" + name} {
+			for _, id := range []string{"", g.names.nodeID(name), g.names.replicaID(name)} {
 				if notes, ok := found[id]; ok {
 					reasons[name] = "it is in Consul's maintenance mode: " + notes
 				}
@@ -41,22 +44,16 @@ func (a *agent) drain(ctx context.Context) {
 		})
 	}
 	for _, g := range a.groups {
-		for ctx.Err() == nil {
-			answer := make(chan bool, 1)
-			g.tell(ctx, func() { answer <- g.handedOver() })
-			select {
-			case done := <-answer:
-				if !done {
-					time.Sleep(20 * time.Millisecond)
-					continue
-				}
-			case <-ctx.Done():
+		for {
+			done, err := ask(ctx, g, g.handedOver)
+			if done || err != nil {
+				break
 			}
-			break
+			sleep(ctx, drainEvery)
 		}
 	}
 	for ctx.Err() == nil && a.publish.tagged() {
-		time.Sleep(20 * time.Millisecond)
+		sleep(ctx, drainEvery)
 	}
 	if ctx.Err() != nil {
 		a.log.Warn("leaves without having handed over all of its masters in time", "limit", drainLimit)

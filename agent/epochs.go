@@ -53,30 +53,11 @@ func (e *epochs) raise(group string, epoch uint64) error {
 	next := maps.Clone(e.seen) // which only who writes changes
 	next[group] = epoch
 	b, _ := json.Marshal(next)
-	if err := writeDurably(e.path, b); err != nil {
+	if err := replaceFile(e.path, b); err != nil {
 		return fmt.Errorf("write the highest epochs seen: %w", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.seen = next
 	return nil
-}
-
-func writeDurably(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }

@@ -127,7 +127,7 @@ func (g *group) freeze(ctx context.Context, n *node, a failover.Freeze, tell fun
 		if a.Attempt == 0 && g.named(n) && g.view.Lease.Until(n.name, f.RunID, g.view.Highest, g.view.Fence()) != 0 {
 			tell(n)
 		}
-		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: position(f.Position), Keys: f.Keys}
+		n.frozen = &failover.FrozenFor{Attempt: a.Attempt, RunID: f.RunID, Position: failover.Position(f.Position), Keys: f.Keys}
 	}, err
 }
 
@@ -139,7 +139,7 @@ func (g *group) persist(ctx context.Context, n *node, run string) (func(), error
 	if errors.Is(err, plugin.ErrConfigNotWritable) || errors.Is(err, plugin.ErrUnsupported) {
 		return func() {
 			g.log.Warn("the server's configuration file is not written", "node", n.name, "run", run, "error", err)
-			n.persistFailed, n.persistRun = err.Error(), run
+			n.persistFailed, n.persistFailedRun = err.Error(), run
 		}, nil
 	}
 	if err != nil {
@@ -165,7 +165,7 @@ func (g *group) pause(ctx context.Context, n *node, a failover.Pause, before plu
 		err = plugin.ErrUnreachable
 	}
 	return func() {
-		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: position(o.Info.Position)}
+		n.paused = &failover.PausedFor{Attempt: a.Attempt, RunID: o.Info.RunID, Since: g.now(), Position: failover.Position(o.Info.Position)}
 	}, err
 }
 
@@ -243,7 +243,7 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		index, err := g.store.PutReport(ctx, g.name, a.Report)
 		return func() {
 			if g.wrote(index) {
-				v.State.Nodes = with(v.State.Nodes, a.Report.Node, a.Report)
+				v.WroteReport(a.Report)
 			}
 		}, err
 	case failover.PutVote:
@@ -251,12 +251,12 @@ func (g *group) write(ctx context.Context, a failover.Action) (func(), error) {
 		return func() {
 			if g.wrote(index) {
 				a.Vote.Index = index
-				v.State.Votes = with(v.State.Votes, g.agent, a.Vote)
+				v.WroteVote(a.Vote)
 			}
 		}, err
 	case failover.DropVote:
 		err := g.store.DeleteVote(ctx, g.name)
-		return func() { v.State.Votes = without(v.State.Votes, g.agent) }, err
+		return func() { v.DroppedVote() }, err
 	case failover.AcquireLock:
 		got, err := g.store.AcquireLock(ctx, g.name)
 		if err == nil && !got {
@@ -332,21 +332,4 @@ func (g *group) reread(ctx context.Context) func() bool {
 	}
 	g.away.reset()
 	return func() bool { return g.take(s, begun) }
-}
-
-// with and without return changed copies: the view's maps are shared with readers of the state.
-func with[V any](m map[string]V, key string, value V) map[string]V {
-	m = without(m, key)
-	m[key] = value
-	return m
-}
-
-func without[V any](m map[string]V, key string) map[string]V {
-	c := make(map[string]V, len(m)+1)
-	for k, v := range m {
-		if k != key {
-			c[k] = v
-		}
-	}
-	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -37,8 +38,9 @@ type group struct {
 	news  chan func() (look bool)
 	view  failover.View
 	nodes map[string]*node
-	// watcher observes the master when it is another agent's node.
+	// watcher observes the master when it is another agent's node, with watchTLS if that is reached by TLS.
 	watcher  plugin.Driver
+	watchTLS *plugin.TLS
 	watched  plugin.Server
 	remote   plugin.Observation
 	remoteAt time.Duration
@@ -68,7 +70,8 @@ type group struct {
 	// wroteRecord is the index of a record that this agent wrote and has not told, heardRecord that of the newest it was told of, at heardAt.
 	wroteRecord, heardRecord uint64
 	heardAt                  time.Duration
-	running                  map[string]bool
+	// running are the keys of what runs beside the goroutine.
+	running map[string]bool
 	// said is what was last logged of where the group stands, standing is the same for the agent's check; troubled tells that
 	// something is waited for.
 	said, standing string
@@ -98,8 +101,8 @@ const tick = time.Second
 // endsWithin is how long the process of a server may outlive its connections: the kernel closes those before it ends it.
 const endsWithin = 100 * time.Millisecond
 
-// vetoLasts is how long the veto of a busy master stands after it has answered again, or its driver has lost it: the others hear it as soon, and must have taken
-// their votes back by then. Who is busy again and again need not veto each time.
+// vetoLasts is how long the veto of a busy master stands after it has answered again, or its driver has lost it: the others
+// hear it as soon, and must have taken their votes back by then. Who is busy again and again need not veto each time.
 const vetoLasts = time.Second
 
 // servingGrace is how long a master that was just named may take to report that it is open.
@@ -108,7 +111,7 @@ const servingGrace = time.Second
 func (g *group) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	g.drain() // the first lease, if there is one
+	g.takeIn() // the first lease, if there is one
 	for {
 		wake := g.step(ctx)
 		timer.Reset(min(tick, max(0, wake-g.now())))
@@ -118,7 +121,7 @@ func (g *group) run(ctx context.Context) {
 				return
 			case f := <-g.news:
 				look = f()
-				look = g.drain() || look
+				look = g.takeIn() || look
 			case <-timer.C:
 				look = true
 			}
@@ -126,8 +129,8 @@ func (g *group) run(ctx context.Context) {
 	}
 }
 
-// drain takes in what else is new, so that one look serves all of it.
-func (g *group) drain() (look bool) {
+// takeIn takes in what else is new, so that one look serves all of it.
+func (g *group) takeIn() (look bool) {
 	for {
 		select {
 		case f := <-g.news:
@@ -151,6 +154,18 @@ func (g *group) hand(ctx context.Context, f func() (look bool)) {
 	}
 }
 
+// ask hands f to the group's goroutine and waits for its answer.
+func ask[T any](ctx context.Context, g *group, f func() T) (answer T, err error) {
+	c := make(chan T, 1)
+	g.tell(ctx, func() { c <- f() })
+	select {
+	case answer = <-c:
+		return answer, nil
+	case <-ctx.Done():
+		return answer, ctx.Err()
+	}
+}
+
 // step looks at everything, starts what is to be done, and returns when to look again.
 func (g *group) step(ctx context.Context) time.Duration {
 	v := &g.view
@@ -170,7 +185,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 			known.RunID = n.recall(g.servers, known, v.Now)
 		}
 		l := n.local(known)
-		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.settings().BusyAfter)
+		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.view.Settings().BusyAfter)
 		v.Local = append(v.Local, l)
 	}
 	g.fenceAfter.Store(int64(g.view.Fence()))
@@ -218,7 +233,7 @@ func (g *group) judge() time.Duration {
 		return wake
 	}
 	own, mine := g.nodes[r.Master]
-	settings := g.settings()
+	settings := g.view.Settings()
 	if mine && own.missed() {
 		// The veto is due when half of down_after has passed, and ends with busy_after, not at the next observation.
 		silent := own.silentFor(v.Now)
@@ -278,7 +293,7 @@ func (g *group) masterView() checks.MasterView {
 	_, open := r.Open()
 	return checks.MasterView{
 		Link: checks.Link(o.Link), Cause: o.Cause, SilentFor: o.SilentFor, ObservedAgo: v.Now - g.masterSeenAt(),
-		DownAfter:     time.Duration(g.settings().DownAfter),
+		DownAfter:     time.Duration(g.view.Settings().DownAfter),
 		ReportedRunID: rep.RunID, ReportedState: string(rep.State), ReportedEpoch: rep.Epoch, ReportedFor: reportedFor,
 		RecordRunID: r.RunID, Epoch: r.Epoch, EpochSeenFor: v.Now - v.Memory.EpochSeen, NotOpened: !open && g.openIn != r.Epoch, Grace: servingGrace,
 	}
@@ -338,13 +353,6 @@ func (g *group) busy(n *node, s failover.Settings, j *failover.Judgement) bool {
 	return busy
 }
 
-func (g *group) settings() failover.Settings {
-	if s := g.view.State.Settings; s != nil {
-		return *s
-	}
-	return failover.DefaultSettings()
-}
-
 // say logs what is waited for and refused, once per change.
 func (g *group) say(d failover.Decision) {
 	waits := slices.Clone(d.Waits)
@@ -395,19 +403,12 @@ func differences(file, consul failover.Settings) (list []string) {
 	return list
 }
 
-func (g *group) nodeNames() []string {
-	names := make([]string, 0, len(g.nodes))
-	for name := range g.nodes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (g *group) nodeNames() []string { return slices.Sorted(maps.Keys(g.nodes)) }
 
 // connectNodes tells the driver about the agent's own nodes, and again when the shared settings change what it is to
 // look for, or to do after the agent's end. A driver that is not there yet learns of them when it is.
 func (g *group) connectNodes(ctx context.Context) {
-	down := time.Duration(g.settings().DownAfter)
+	down := time.Duration(g.view.Settings().DownAfter)
 	for _, n := range g.nodes {
 		want := n.server
 		want.PingEvery, want.SilentAfter = checks.PingEvery(down), down
@@ -433,13 +434,16 @@ func (g *group) connectNodes(ctx context.Context) {
 
 // watchMaster keeps an open connection to the master when it is another agent's node.
 func (g *group) watchMaster(ctx context.Context) {
-	r := g.view.State.Record
-	s := g.settings()
-	down := time.Duration(s.DownAfter)
+	s := g.view.State
+	r := s.Record
+	down := time.Duration(g.view.Settings().DownAfter)
 	want := plugin.Server{}
 	if r != nil && g.nodes[r.Master] == nil {
 		want = plugin.Server{Name: g.watchName(r.Address), Address: r.Address, Remote: true,
 			PingEvery: checks.WatchEvery(down), SilentAfter: down}
+		if s.Nodes[r.Master].TLS {
+			want.TLS = g.watchTLS
+		}
 	}
 	if want == g.watched || g.running["watch"] {
 		return

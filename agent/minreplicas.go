@@ -13,7 +13,7 @@ import (
 // the file keeps the server's own.
 func (g *group) keepMinReplicas(ctx context.Context, n *node) {
 	run := n.info.RunID
-	known := n.seen.Link == plugin.LinkUp && (n.persistedRun == run || n.persistRun == run)
+	known := n.seen.Link == plugin.LinkUp && (n.persistedRun == run || n.persistFailedRun == run)
 	if run == "" || n.boundRun == run || !known {
 		return
 	}

@@ -45,14 +45,14 @@ type node struct {
 	// cpuAtSilence is the processor time of the process when it was first missed.
 	cpuAtSilence time.Duration
 
-	maybeOpen     bool
-	halfSynced    bool
-	lookedAt      time.Duration
-	persistedRun  string // the run whose configuration is known to say frozen
-	persistFailed string
-	persistRun    string // the run for which persistFailed holds
-	frozen        *failover.FrozenFor
-	paused        *failover.PausedFor
+	maybeOpen        bool
+	halfSynced       bool
+	lookedAt         time.Duration
+	persistedRun     string // the run whose configuration is known to say frozen
+	persistFailed    string
+	persistFailedRun string // the run for which persistFailed holds
+	frozen           *failover.FrozenFor
+	paused           *failover.PausedFor
 	// maintenance and leaving say why it should not be master; empty when it may.
 	maintenance, leaving string
 	// drained tells that its service is in maintenance, whatever is with the machine and its other services.
@@ -176,17 +176,17 @@ func (n *node) stands(at plugin.Position, syncing bool) {
 func (n *node) local(known failover.Report) failover.Local {
 	l := failover.Local{
 		Name: n.name, Address: n.address, Priority: n.priority, Zone: n.zone, Driver: n.driver,
-		Version: n.info.Version,
-		Known:   (n.seen.Link == plugin.LinkUp || n.seen.Link == plugin.LinkWaiting) && n.seen.Info != nil,
-		Dead:    n.dead, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
-		Position: position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
+		Version: n.info.Version, TLS: n.server.TLS != nil,
+		Known: (n.seen.Link == plugin.LinkUp || n.seen.Link == plugin.LinkWaiting) && n.seen.Info != nil,
+		Dead:  n.dead, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
+		Position: failover.Position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
 		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil && n.permitted() == nil,
 		Frozen: n.frozen, Paused: n.paused, Ineligible: cmp.Or(n.maintenance, n.leaving),
 		Attached:   n.attachedRun != "" && n.attachedRun == n.info.RunID,
 		RescuedRun: n.rescuedRun, RescueFailed: n.rescueFailed,
 	}
-	if n.persistRun == n.info.RunID {
+	if n.persistFailedRun == n.info.RunID {
 		l.PersistFailed = n.persistFailed
 	}
 	if l.RunID == "" {
@@ -250,8 +250,4 @@ func (n *node) state() failover.NodeState {
 	default:
 		return failover.StateSyncing
 	}
-}
-
-func position(p plugin.Position) failover.Position {
-	return failover.Position{ReplID: p.ReplID, Offset: p.Offset, ReplID2: p.ReplID2, Offset2: p.Offset2}
 }

@@ -102,7 +102,7 @@ func (p *peerPort) key(ctx context.Context) ([]byte, error) {
 		}
 		return kept, nil
 	}
-	if err := writeDurably(path, key); err != nil {
+	if err := replaceFile(path, key); err != nil {
 		p.agent.log.Warn("cannot keep a copy of the agents' key", "error", err)
 	}
 	return key, nil
@@ -123,22 +123,18 @@ func (p *peerPort) Promise(ctx context.Context, r peers.PromiseRequest) peers.Pr
 	if g == nil {
 		return peers.PromiseAnswer{Why: "it does not know group " + r.Group}
 	}
-	answer := make(chan string, 1)
-	g.tell(ctx, func() {
+	why, err := ask(ctx, g, func() string {
 		if g.epochs.get(g.name) == 0 {
 			g.raise(g.view.Highest) // it failed, or is not done yet
-			answer <- "its data_dir does not have the group yet: started again, it would not know of the promise"
-			return
+			return "its data_dir does not have the group yet: started again, it would not know of the promise"
 		}
 		g.view.Now = g.now()
-		answer <- g.view.GivePromise(r.Epoch, r.Master, r.RunID, r.For)
+		return g.view.GivePromise(r.Epoch, r.Master, r.RunID, r.For)
 	})
-	select {
-	case why := <-answer:
-		return peers.PromiseAnswer{Given: why == "", Why: why}
-	case <-ctx.Done():
-		return peers.PromiseAnswer{Why: "it did not decide in time"}
+	if err != nil {
+		why = "it did not decide in time"
 	}
+	return peers.PromiseAnswer{Given: why == "", Why: why}
 }
 
 // View answers with what the agent makes of a group, for people who look for what is wrong.
@@ -147,17 +143,10 @@ func (p *peerPort) View(ctx context.Context, name string) ([]byte, error) {
 	if g == nil {
 		return nil, fmt.Errorf("no group %q here", name)
 	}
-	answer := make(chan []byte, 1)
-	g.tell(ctx, func() {
+	return ask(ctx, g, func() []byte {
 		b, _ := json.Marshal(map[string]any{"said": g.said, "epoch": g.view.Highest})
-		answer <- b
+		return b
 	})
-	select {
-	case b := <-answer:
-		return b, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // Frozen takes in that a master has frozen for want of Consul: it does not serve, though it answers.
@@ -191,7 +180,7 @@ func (g *group) askPromises(ctx context.Context, key string, a failover.AskPromi
 		for _, name := range a.Agents {
 			go func() {
 				answer, err := client.Promise(ctx, agents[name].Address, name, peers.PromiseRequest{Group: g.name,
-					Epoch: a.Epoch, Master: a.Master, RunID: a.RunID, For: fence})
+					Epoch: a.Epoch, Master: a.Node, RunID: a.RunID, For: fence})
 				switch {
 				case err != nil:
 					refusals <- fmt.Sprintf("%s cannot be asked: %v", name, err)

@@ -21,34 +21,26 @@ const (
 
 // rescues is the folder of saved data sets, made when the first is needed.
 type rescues struct {
-	dir  string
-	keep time.Duration
-	open func() (*rescue.Store, error)
+	dir   string
+	keep  time.Duration
+	mu    sync.Mutex
+	store *rescue.Store
 }
 
-func newRescues(dir string, keep time.Duration) *rescues {
-	var mu sync.Mutex
-	var store *rescue.Store
-	return &rescues{dir: dir, keep: keep, open: func() (_ *rescue.Store, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if store == nil {
-			store, err = rescue.Open(dir, keep)
-		}
-		return store, err
-	}}
+func (r *rescues) open() (_ *rescue.Store, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.store == nil {
+		r.store, err = rescue.Open(r.dir, r.keep)
+	}
+	return r.store, err
 }
 
 // prune removes what was kept long enough, until ctx ends.
 func (a *agent) prune(ctx context.Context) {
-	for {
+	for ; ctx.Err() == nil; sleep(ctx, pruneEvery) {
 		if _, err := os.Stat(a.rescues.dir); err == nil {
 			a.pruneOnce()
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pruneEvery):
 		}
 	}
 }

@@ -92,5 +92,5 @@ func (s *servers) write() error {
 	s.mu.Lock()
 	b, _ := json.Marshal(s.kept)
 	s.mu.Unlock()
-	return writeDurably(s.path, b)
+	return replaceFile(s.path, b)
 }

@@ -31,7 +31,8 @@ type serviceNames struct {
 func (s serviceNames) externalNode() string { return s.master }
 
 // nodeID is the id of a node's service.
-func (s serviceNames) nodeID(node string) string { return s.node + "-" + node }
+func (s serviceNames) nodeID(node string) string    { return s.node + "-" + node }
+func (s serviceNames) replicaID(node string) string { return s.replica + "-" + node }
 
 // nodeServices is how a node appears in Consul.
 type nodeServices struct {
@@ -94,7 +95,7 @@ func (g *group) services(n *node) []catalog.Service {
 	list := []catalog.Service{main}
 	// The replica's own service is not registered while the other is in maintenance: if it came later, it would not be.
 	if role == tagReplica && !n.drained {
-		id := g.names.replica + "-" + n.name
+		id := g.names.replicaID(n.name)
 		list = append(list, catalog.Service{ID: id, Name: g.names.replica, Tags: tags, Address: host, Port: port, Meta: meta,
 			Checks: []catalog.Check{{ID: id + ":readable", Name: checks.NameReadable}}})
 	}
@@ -218,7 +219,7 @@ func (g *group) results(n *node) map[string]checks.Result {
 	for _, c := range nodeChecks {
 		all[g.names.nodeID(n.name)+":"+c.id] = c.result(g, n, s)
 	}
-	all[g.names.replica+"-"+n.name+":readable"] = checks.Readable(s, g.expected(n), n.service.limits.replication)
+	all[g.names.replicaID(n.name)+":readable"] = checks.Readable(s, g.expected(n), n.service.limits.replication)
 	return all
 }
 

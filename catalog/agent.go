@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -30,8 +29,6 @@ const (
 // AgentSpec is who runs.
 type AgentSpec struct {
 	Name, Version string
-	// Meta is added to the metadata of the agent's service.
-	Meta map[string]string
 	// OnSession, when set, is called with the id of each new session, and with "" when one is lost. Calls
 	// come one after the other.
 	OnSession func(id string)
@@ -155,12 +152,7 @@ func (c *Catalog) keepAlive(ctx context.Context) {
 
 func (c *Catalog) registerSelf(ctx context.Context) error {
 	s := c.self
-	meta := maps.Clone(s.spec.Meta)
-	if meta == nil {
-		meta = map[string]string{}
-	}
-	meta["version"] = s.spec.Version
-	reg := c.registration(Service{ID: s.serviceID(), Name: AgentService, Meta: meta})
+	reg := c.registration(Service{ID: s.serviceID(), Name: AgentService, Meta: map[string]string{"version": s.spec.Version}})
 	reg.Checks = api.AgentServiceChecks{{
 		CheckID: s.checkID(), Name: "agent", TTL: agentTTL.String(), Status: api.HealthCritical,
 	}}

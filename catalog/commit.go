@@ -18,9 +18,8 @@ type MasterEntry struct {
 	Node    string
 	Address string
 	Port    int
-	// Meta is epoch, group, node, run_id, driver, version.
+	// Meta is epoch, group, node, run_id.
 	Meta map[string]string
-	Tags []string
 	// Status is "passing" or "critical"; Output is one line for people.
 	Status, Output string
 }
@@ -118,7 +117,7 @@ func (c *Catalog) nodeOp(m MasterEntry) *api.TxnOp {
 
 func (c *Catalog) serviceOp(m MasterEntry) *api.TxnOp {
 	return &api.TxnOp{Service: &api.ServiceTxnOp{Verb: api.ServiceSet, Node: m.Node, Service: api.AgentService{
-		ID: m.Service, Service: m.Service, Address: m.Address, Port: m.Port, Tags: m.Tags, Meta: m.Meta,
+		ID: m.Service, Service: m.Service, Address: m.Address, Port: m.Port, Meta: m.Meta,
 		Namespace: c.namespace, Partition: c.partition,
 	}}}
 }

@@ -44,6 +44,6 @@ func (m MasterEntry) yields(e *api.ServiceEntry) bool {
 func (m MasterEntry) stands(e *api.ServiceEntry) bool {
 	s := e.Service
 	return e.Node.Node == m.Node && s.ID == m.Service && s.Address == m.Address && s.Port == m.Port &&
-		maps.Equal(s.Meta, m.Meta) && slices.Equal(s.Tags, m.Tags) &&
+		maps.Equal(s.Meta, m.Meta) && len(s.Tags) == 0 &&
 		slices.ContainsFunc(e.Checks, func(k *api.HealthCheck) bool { return k.CheckID == m.Service && k.Status == m.Status })
 }

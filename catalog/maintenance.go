@@ -13,13 +13,6 @@ import (
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/beat"
 )
 
-// The ids of the checks by which Consul keeps its maintenance mode (agent/structs in Consul's API documentation:
-// /v1/agent/service/maintenance and /v1/agent/maintenance).
-const (
-	nodeMaintenance    = "_node_maintenance"
-	serviceMaintenance = "_service_maintenance:"
-)
-
 // maintenanceEvery is how often the local Consul agent is asked what is in maintenance; it answers from memory.
 const maintenanceEvery = time.Second
 
@@ -41,9 +34,9 @@ func (c *Catalog) maintenance(ctx context.Context) (map[string]string, error) {
 	err := c.local(ctx, "look for maintenance mode", callTimeout, func(ctx context.Context, a *api.Agent) error {
 		checks, err := a.ChecksWithFilterOpts(`CheckID matches "^_(node|service)_maintenance"`, queryOptions(ctx, false))
 		for id, check := range checks {
-			if id == nodeMaintenance {
+			if id == api.NodeMaint {
 				found[""] = check.Notes
-			} else if service, ok := strings.CutPrefix(id, serviceMaintenance); ok {
+			} else if service, ok := strings.CutPrefix(id, api.ServiceMaintPrefix); ok {
 				found[service] = check.Notes
 			}
 		}

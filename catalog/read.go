@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,14 +212,6 @@ func (c *Catalog) History(ctx context.Context, group string, n int) ([]failover.
 	for i := range list {
 		list[i].Rescued = saved[strconv.FormatUint(list[i].Epoch, 10)]
 	}
-	slices.SortFunc(list, func(a, b failover.History) int {
-		switch {
-		case a.Epoch > b.Epoch:
-			return -1
-		case a.Epoch < b.Epoch:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(list, func(a, b failover.History) int { return cmp.Compare(b.Epoch, a.Epoch) })
 	return list[:min(n, len(list))], errors.Join(broken...)
 }

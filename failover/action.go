@@ -57,9 +57,9 @@ type (
 	// AskPromises asks the agents of all members to open nothing for the length of a lease, so that a master whose
 	// agent does not reach Consul may stay open.
 	AskPromises struct {
-		Node, RunID, Master string
-		Epoch               uint64
-		Agents              []string
+		Node, RunID string
+		Epoch       uint64
+		Agents      []string
 	}
 	// TellVote tells the other agents what this one thinks of the master.
 	TellVote struct{ Vote Vote }

@@ -56,7 +56,7 @@ func (w *world) step(a *simAgent) {
 	}
 	if w.reads(a) && (w.blind == nil || !w.blind(a)) {
 		w.readState(a)
-		if w.now-a.view.Lease.Begun > timeOf(a.view.settings().FenceAfter)/4 {
+		if w.now-a.view.Lease.Begun > time.Duration(a.view.Settings().FenceAfter)/4 {
 			w.confirm(a)
 		}
 	}
@@ -207,7 +207,7 @@ func (w *world) judge(a *simAgent) {
 	case settled && rep.Epoch >= r.Epoch && w.now-a.reportedAt > grace &&
 		(rep.State == StateFrozen || rep.State == StateFollowing || rep.State == StateSyncing || rep.State == StateStray):
 		j.Evidence, j.Cause = NotServing, "is "+string(rep.State)
-	case silent && w.now-since >= timeOf(v.settings().DownAfter):
+	case silent && w.now-since >= time.Duration(v.Settings().DownAfter):
 		j.Evidence, j.Cause = Silent, "no reply"
 	default:
 		return
@@ -299,7 +299,7 @@ func (w *world) askPromises(a *simAgent, ask AskPromises) {
 					continue
 				}
 				b.view.Now = w.now
-				if why := b.view.GivePromise(ask.Epoch, ask.Master, ask.RunID, fence); why != "" {
+				if why := b.view.GivePromise(ask.Epoch, ask.Node, ask.RunID, fence); why != "" {
 					w.note("%s promises nothing to %s: %s", b.name, a.name, why)
 					continue
 				}

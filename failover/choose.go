@@ -16,7 +16,7 @@ type Choice struct {
 }
 
 // Choose picks the next master from the reports of an attempt. The highest position wins, then a replica before
-// the old master, then the lower priority number, the zone of the old master, and the name.
+// the old master, one of which nobody says that it should not be master, the lower priority number, the zone of the old master, and the name.
 //
 // With uncounted it also looks at members whose run is not counted, such as replicas that were restarted: a
 // last resort, for when every counted run has ended.

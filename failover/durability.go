@@ -63,7 +63,7 @@ func (r *Record) countAnew() {
 // at once. To ask for more needs fewer: what was acknowledged until now may be on fewer members than that
 // relies on, so every member is counted anew, which takes it past all that was written before.
 func (v *View) keepDurability(next *Record) (why []string) {
-	want := v.settings().Durability
+	want := v.Settings().Durability
 	now, _ := ParseDurability(next.Durability)
 	if now <= 1 {
 		next.Forgotten = 0 // one was enough, and it was said of which
@@ -87,7 +87,7 @@ func (v *View) keepDurability(next *Record) (why []string) {
 
 // sayDurability says why the record's durability does not follow the settings yet.
 func (v *View) sayDurability(d *Decision, next *Record) {
-	want := v.settings().Durability
+	want := v.Settings().Durability
 	now, _ := ParseDurability(next.Durability)
 	if next.Forgotten > 0 {
 		d.wait("%d member(s) were forgotten: of the others %d must report in an election, until these have caught up or are forgotten: %s",

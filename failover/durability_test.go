@@ -66,7 +66,7 @@ func TestUnknownSettingsChangeNoPromise(t *testing.T) {
 		if a, ok := a.(Amend); ok {
 			amends++
 			if a.Record.Durability != "wait:1" || a.Record.FenceAfter != Duration(500*time.Millisecond) {
-				t.Errorf("%s: durability %s, a lease lasts %v", a.Why, a.Record.Durability, timeOf(a.Record.FenceAfter))
+				t.Errorf("%s: durability %s, a lease lasts %v", a.Why, a.Record.Durability, time.Duration(a.Record.FenceAfter))
 			}
 		}
 	}

@@ -42,7 +42,7 @@ func (v *View) failsafe(d *Decision, n *Local) {
 		return
 	}
 	d.wait("Consul does not answer; %s stays open while the agents of all members promise to open nothing (%v)", n.Name, agents)
-	d.do(AskPromises{Node: n.Name, RunID: n.RunID, Master: n.Name, Epoch: v.Lease.Record.Epoch, Agents: agents})
+	d.do(AskPromises{Node: n.Name, RunID: n.RunID, Epoch: v.Lease.Record.Epoch, Agents: agents})
 	d.wake(v.Now + fence/8)
 }
 
@@ -120,7 +120,7 @@ func (v *View) promised() (until time.Duration, waits bool) {
 		until = 0
 	}
 	if v.Started > 0 && Kept(WaitAfterStart) {
-		until = max(until, v.Started+fenceWait(r.lease(v.settings())))
+		until = max(until, v.Started+fenceWait(r.lease(v.Settings())))
 	}
 	return until, v.Now < until && r.Epoch > 1 && !opened
 }

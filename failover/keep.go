@@ -3,8 +3,10 @@ package failover
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // keep is the work of the master's agent while its master is open: it adds the opening to the lineage before
@@ -62,9 +64,9 @@ func opened(epoch uint64, p Position) Opening {
 // keepFence lets the lease in the record follow the settings. The master's agent keeps to the shorter of the two, and
 // only it changes the record: so no leader ever waits less than a lease lasts.
 func (v *View) keepFence(next *Record) (why []string) {
-	if want := v.settings().FenceAfter; next.FenceAfter != want {
+	if want := v.Settings().FenceAfter; next.FenceAfter != want {
 		next.FenceAfter = want
-		why = append(why, fmt.Sprintf("a lease lasts %s", timeOf(want)))
+		why = append(why, fmt.Sprintf("a lease lasts %s", time.Duration(want)))
 	}
 	return why
 }
@@ -163,7 +165,7 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 	for _, name := range waiting {
 		m, ok := next.Eligible[name]
 		rep := v.State.Nodes[name]
-		if running >= max(1, v.settings().ParallelSyncs) {
+		if running >= max(1, v.Settings().ParallelSyncs) {
 			break
 		}
 		if !ok || m.Syncing != "" || back[name] || rep.State != StateFrozen && rep.State != StateStray || next.resyncs(rep.Position) ||
@@ -179,11 +181,4 @@ func (v *View) grantSyncs(next *Record) (why []string) {
 	return why
 }
 
-func (v *View) nodeNames() []string {
-	names := make([]string, 0, len(v.State.Nodes))
-	for name := range v.State.Nodes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (v *View) nodeNames() []string { return slices.Sorted(maps.Keys(v.State.Nodes)) }

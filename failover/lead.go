@@ -41,7 +41,7 @@ func (v *View) lead(d *Decision) {
 		}
 	case !need:
 		d.do(ReleaseLock{why})
-	case v.StateBegun < v.Memory.LockSeen || v.Memory.LockSeen == 0:
+	case !v.informed():
 		d.do(Reread{"it holds the lock now"})
 	case v.State.Record.Phase == Electing:
 		v.conduct(d)
@@ -49,6 +49,25 @@ func (v *View) lead(d *Decision) {
 		v.elect(d)
 	}
 }
+
+// lock tells whether this agent holds the lock and has read everything since; if not, it sees to it, or waits for the one that has
+// the lock and does what is to be done.
+func (v *View) lock(d *Decision, does string) bool {
+	switch {
+	case v.State.Leader == "":
+		d.do(AcquireLock{})
+	case !v.leads():
+		d.wait("agent %s %s", v.State.Leader, does)
+	case !v.informed():
+		d.do(Reread{"it holds the lock now"})
+	default:
+		return true
+	}
+	return false
+}
+
+// informed tells whether the state was read since this agent holds the lock.
+func (v *View) informed() bool { return v.Memory.LockSeen != 0 && v.StateBegun >= v.Memory.LockSeen }
 
 // needsLeader tells whether the lock is wanted, and for what, or why not.
 func (v *View) needsLeader(d *Decision) (bool, string) {
@@ -61,7 +80,7 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 		return true, fmt.Sprintf("%s was ordered by %s", s.Order.Kind, s.Order.By)
 	case v.unwanted() != "":
 		return true, v.unwanted() + ", and another can take over"
-	case tally.Reached() && s.Settings != nil && s.Settings.Paused:
+	case tally.Reached() && v.Settings().Paused:
 		d.wait("%s is down by %s, but the group is paused", s.Record.Master, tally)
 		return false, "the group is paused"
 	case tally.Reached() && v.Now < v.cooldown(tally):
@@ -77,7 +96,7 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 	}
 	if v.leads() {
 		if behind := v.behind(); len(behind) > 0 {
-			limit := v.Memory.EpochSeen + time.Duration(v.settings().FailoverTimeout)
+			limit := v.Memory.EpochSeen + time.Duration(v.Settings().FailoverTimeout)
 			if v.Now < limit {
 				d.wake(limit)
 				return true, "waiting for " + strings.Join(behind, ", ") + " to follow"
@@ -168,7 +187,7 @@ func (v *View) elect(d *Decision) {
 	tally := v.tally()
 	next := s.Record.Clone()
 	next.Phase, next.Since = Electing, v.Wall
-	e := &Election{Leader: v.Agent, Deadline: v.settings().FailoverTimeout}
+	e := &Election{Leader: v.Agent, Deadline: v.Settings().FailoverTimeout}
 	next.Election = e
 	order := uint64(0)
 	switch {
@@ -176,7 +195,7 @@ func (v *View) elect(d *Decision) {
 		e.Kind, e.Evidence, e.Votes, e.Detected = ForFailure, tally.Evidence, tally.Down, tally.Since
 		e.Cause = fmt.Sprintf("%s: %s", tally.Evidence, tally.Cause)
 	case v.ordered():
-		if why := v.refuseOrder(); why != "" {
+		if why := v.orderRefused(); why != "" {
 			d.do(v.refuse(why))
 			return
 		}
@@ -217,13 +236,13 @@ func (v *View) grounds(counted []string, need int) map[string]uint64 {
 // down tells whether the master is to be replaced because a quorum says so.
 func (v *View) down() bool {
 	t := v.tally()
-	return t.Reached() && !v.settings().Paused && v.Now >= v.cooldown(t)
+	return t.Reached() && !v.Settings().Paused && v.Now >= v.cooldown(t)
 }
 
 // cooldown is until when a quorum is not acted upon, because the last change of master was for the same kind of evidence:
 // masters that change places every few seconds help nobody. A server that is gone is not waited for.
 func (v *View) cooldown(t Tally) time.Duration {
-	r, wait := v.State.Record, timeOf(v.settings().Cooldown)
+	r, wait := v.State.Record, time.Duration(v.Settings().Cooldown)
 	if t.Evidence == Gone || t.Evidence != r.Evidence || wait == 0 {
 		return 0
 	}
@@ -250,7 +269,7 @@ func (v *View) unwanted() string {
 	if rep.Priority == 0 {
 		why = "it has priority 0"
 	}
-	if !ok || why == "" || r.unheeded(rep) || v.settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
+	if !ok || why == "" || r.unheeded(rep) || v.Settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
 		return ""
 	}
 	for name, other := range v.State.Nodes {
@@ -261,8 +280,8 @@ func (v *View) unwanted() string {
 	return ""
 }
 
-// refuseOrder says why an operator's order cannot be carried out now.
-func (v *View) refuseOrder() string {
+// orderRefused says why an operator's order cannot be carried out now.
+func (v *View) orderRefused() string {
 	s, r := v.State, v.State.Record
 	target := s.Order.Target
 	if _, known := s.Nodes[target]; target != "" && !known {

@@ -2,9 +2,7 @@ package failover
 
 import "time"
 
-func timeOf(d Duration) time.Duration { return time.Duration(d) }
-
-// Note updates Memory with what is new in the view. It is called before each Decide.
+// Note lays what was heard over the state, and takes into Memory what is new. It is called before each Decide.
 func (v *View) Note() {
 	v.heed()
 	m, s := &v.Memory, v.State

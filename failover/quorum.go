@@ -139,7 +139,7 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 			return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 		}
 	}
-	until = v.Memory.Seen + fenceWait(r.lease(v.settings()))
+	until = v.Memory.Seen + fenceWait(r.lease(v.Settings()))
 	ended := ok && rep.Attempt == attempt && rep.State == StateDead // in whatever run: its agent is there, and has no lease
 	if (v.Now >= until || !Kept(LeaderWaits)) && (r.Election.Kind == ForFailure || ended) {
 		return true, fmt.Sprintf("the lease of %s has ended", r.Master), 0

@@ -1,12 +1,15 @@
 package failover
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // reportOf says of a node what its agent knows now.
 func reportOf(v *View, n *Local) Report {
 	rep := Report{
 		Node: n.Name, Agent: v.Agent, Address: n.Address, Priority: n.Priority, Zone: n.Zone,
-		Driver: n.Driver, Version: n.Version,
+		Driver: n.Driver, Version: n.Version, TLS: n.TLS,
 		RunID: n.RunID, State: n.State, Master: n.Master, Position: n.Position, Keys: n.Keys,
 		HalfSynced: n.HalfSynced, Ineligible: n.Ineligible, At: v.Wall,
 	}
@@ -64,21 +67,17 @@ func (v *View) report(d *Decision, n *Local) {
 		return
 	}
 	moves := false
-	if r := v.State.Record; r == nil {
+	switch r := v.State.Record; {
+	case r == nil, now.State == StateOpen: // opened again
 		moves = now.Position.ReplID != last.Position.ReplID
-	} else if now.State == StateOpen {
-		moves = now.Position.ReplID != last.Position.ReplID // opened again
-	} else if now.State == StateFollowing {
+	case now.State == StateFollowing:
 		member, ok := r.Eligible[n.Name]
 		moves = ok && member.RunID != n.RunID && now.Position != last.Position
 	}
 	same := now
 	same.At = last.At
-	if !moves {
+	if !moves && slices.Contains([]NodeState{StateFollowing, StateOpen, StateSyncing}, now.State) {
 		same.Position = last.Position
-		if now.State != StateFollowing && now.State != StateOpen && now.State != StateSyncing {
-			same.Position = now.Position
-		}
 	}
 	same.Keys = last.Keys
 	if (now.Keys == 0) != (last.Keys == 0) {

@@ -20,13 +20,7 @@ func (v *View) restore(d *Decision) {
 	switch {
 	case o.Kind != OrderRecord:
 		d.do(v.refuse("the record cannot be trusted: make it anew first, with rescue record"))
-	case v.State.Leader == "":
-		d.do(AcquireLock{})
-	case !v.leads():
-		d.wait("agent %s makes the new record", v.State.Leader)
-	case v.StateBegun < v.Memory.LockSeen || v.Memory.LockSeen == 0:
-		d.do(Reread{"it holds the lock now"})
-	default:
+	case v.lock(d, "makes the new record"):
 		d.do(v.renew("", "after the record was lost"))
 	}
 }
@@ -70,7 +64,7 @@ func (v *View) restored(target, fenced string) (*Record, string) {
 		}
 	}
 	r := firstRecord(chosen, nodes)
-	r.Epoch, r.Since, r.FenceAfter = v.seen()+1, v.Wall, v.settings().FenceAfter
+	r.Epoch, r.Since, r.FenceAfter = v.seen()+1, v.Wall, v.Settings().FenceAfter
 	for _, rep := range nodes {
 		if rep.Node != target {
 			// Whatever it has that the new master lacks is saved before it follows. Which of them was master is not known.

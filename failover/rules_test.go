@@ -162,7 +162,7 @@ func TestFencing(t *testing.T) {
 		if fenced, how, _ := v.fencing(); fenced != c.fenced {
 			t.Errorf("%s: fenced is %v (%s), want %v", c.name, fenced, how, c.fenced)
 		}
-		v.Now += fenceWait(v.State.Record.lease(v.settings()))
+		v.Now += fenceWait(v.State.Record.lease(v.Settings()))
 		if fenced, how, _ := v.fencing(); !fenced {
 			t.Errorf("%s: not fenced when the lease has ended (%s)", c.name, how)
 		}

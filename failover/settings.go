@@ -10,14 +10,14 @@ import (
 func (s Settings) Check() error {
 	var errs []error
 	short := func(name string, d Duration, least time.Duration) {
-		if timeOf(d) < least {
-			errs = append(errs, fmt.Errorf("%s is %s, want %s or more", name, timeOf(d), least))
+		if time.Duration(d) < least {
+			errs = append(errs, fmt.Errorf("%s is %s, want %s or more", name, time.Duration(d), least))
 		}
 	}
 	short("down_after", s.DownAfter, 50*time.Millisecond)
 	short("fence_after", s.FenceAfter, 200*time.Millisecond)
 	short("failover_timeout", s.FailoverTimeout, time.Second)
-	short("busy_after", s.BusyAfter, timeOf(s.DownAfter))
+	short("busy_after", s.BusyAfter, time.Duration(s.DownAfter))
 	if s.ParallelSyncs < 1 {
 		errs = append(errs, errors.New("parallel_syncs is 0, want 1 or more"))
 	}

@@ -21,14 +21,8 @@ func (v *View) start(d *Decision) {
 		d.wait("the group is not started: %s", why)
 	case !v.Session:
 		d.wait("the group is not started: this agent has no Consul session yet")
-	case v.State.Leader == "":
-		d.do(AcquireLock{})
-	case !v.leads():
-		d.wait("agent %s starts the group", v.State.Leader)
-	case v.StateBegun < v.Memory.LockSeen || v.Memory.LockSeen == 0:
-		d.do(Reread{"it holds the lock now"})
-	default:
-		first.Since, first.FenceAfter = v.Wall, v.settings().FenceAfter
+	case v.lock(d, "starts the group"):
+		first.Since, first.FenceAfter = v.Wall, v.Settings().FenceAfter
 		order := uint64(0)
 		if v.State.Order != nil {
 			order = v.State.OrderIndex

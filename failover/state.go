@@ -98,6 +98,8 @@ type Report struct {
 	Zone     string `json:"zone,omitempty"`
 	Driver   string `json:"driver"`
 	Version  string `json:"version,omitempty"`
+	// TLS: the address is one of TLS.
+	TLS bool `json:"tls,omitempty"`
 
 	RunID string    `json:"run_id,omitempty"`
 	State NodeState `json:"state"`
@@ -139,8 +141,6 @@ type Position struct {
 type AgentInfo struct {
 	Agent   string `json:"agent"`
 	Version string `json:"version"`
-	// Machine is the name of the Consul node that the agent runs beside.
-	Machine string `json:"machine,omitempty"`
 	// Address is where other agents reach this one ("host:port"), empty when it does not listen.
 	Address string    `json:"address,omitempty"`
 	Nodes   []string  `json:"nodes,omitempty"`

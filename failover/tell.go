@@ -207,6 +207,15 @@ func (v *View) NoteToldReport(a TellReport, failed bool) {
 	}
 }
 
+// WroteReport takes in what this agent has just written.
+func (v *View) WroteReport(r Report) { v.State.Nodes = with(v.State.Nodes, r.Node, r) }
+
+// WroteVote is WroteReport for its vote.
+func (v *View) WroteVote(vote Vote) { v.State.Votes = with(v.State.Votes, v.Agent, vote) }
+
+// DroppedVote is WroteVote when it was deleted.
+func (v *View) DroppedVote() { v.State.Votes = without(v.State.Votes, v.Agent) }
+
 // with, without and restored return changed copies: the maps of a state are shared with its readers.
 func with[V any](m map[string]V, key string, value V) map[string]V {
 	c := make(map[string]V, len(m)+1)

@@ -78,6 +78,7 @@ type Local struct {
 	Zone     string
 	Driver   string
 	Version  string
+	TLS      bool
 
 	// Known is false while the driver or the server does not answer: the rest is then the last that was
 	// known.
@@ -198,8 +199,8 @@ func (v *View) local(name string) *Local {
 	return nil
 }
 
-// settings returns the shared settings, or defaults until somebody wrote them.
-func (v *View) settings() Settings {
+// Settings returns the shared settings, or defaults until somebody wrote them.
+func (v *View) Settings() Settings {
 	if v.State.Settings != nil {
 		return *v.State.Settings
 	}
@@ -208,10 +209,10 @@ func (v *View) settings() Settings {
 
 // Fence is how long a lease of this agent's lasts.
 func (v *View) Fence() time.Duration {
-	fence := timeOf(v.settings().FenceAfter)
+	fence := time.Duration(v.Settings().FenceAfter)
 	for _, r := range []*Record{v.Lease.Record, v.State.Record} { // of which one may be newer than the other
 		if r != nil && r.FenceAfter > 0 {
-			fence = min(fence, timeOf(r.FenceAfter))
+			fence = min(fence, time.Duration(r.FenceAfter))
 		}
 	}
 	return fence
@@ -220,9 +221,9 @@ func (v *View) Fence() time.Duration {
 // lease is how long a lease of the master's may last at most.
 func (r *Record) lease(s Settings) time.Duration {
 	if r.FenceAfter > 0 {
-		return timeOf(r.FenceAfter)
+		return time.Duration(r.FenceAfter)
 	}
-	return timeOf(s.FenceAfter)
+	return time.Duration(s.FenceAfter)
 }
 
 // DefaultSettings are the settings of a group that says nothing.

@@ -28,7 +28,7 @@ func (o *watcher) look(w *world) error {
 		}
 		o.data[s.name] = len(s.data)
 		a := w.agentOf(s.name)
-		limit := timeOf(w.consul.Settings.FenceAfter) + 100*time.Millisecond
+		limit := time.Duration(w.consul.Settings.FenceAfter) + 100*time.Millisecond
 		if s.open && !s.paused && s.takesOrders() && a.alive && a.cut && len(w.consul.Record.Eligible) > 0 && a.cutSince != 0 && w.now-a.cutSince > limit {
 			return fmt.Errorf("G5: %s is open and its agent has not reached Consul since %s", s.name, w.now-a.cutSince)
 		}

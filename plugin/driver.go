@@ -100,7 +100,7 @@ type Server struct {
 	// connection that is held open, never ordered. Credentials are not needed.
 	Remote bool
 	// PingEvery is how often the server is asked for a reply, SilentAfter is how long without any reply
-	// makes Observation.Silent true, pushed at that moment. A server that is not open may be asked as rarely as
+	// makes Observation.Link LinkSilent, pushed at that moment. A server that is not open may be asked as rarely as
 	// InfoEvery says; its silence then counts from the asking.
 	PingEvery, SilentAfter time.Duration
 	// InfoEvery is how often Info is read anew. Not used for a Remote server.
@@ -162,7 +162,7 @@ type Info struct {
 	// StartedAgo is the server's uptime.
 	StartedAgo time.Duration
 	ConfigFile string
-	// TCPPort as the server knows it.
+	// Port is where it listens, as it knows.
 	Port int
 
 	// Open: a master. Frozen: replicates from the closed port. Otherwise it follows MasterAddress.

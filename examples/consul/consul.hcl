@@ -13,8 +13,8 @@ dns_config {
     min_ttl = 0
   }
 
-  # Every server answers from its own copy, so names are answered while Consul has no leader. A copy may be no older
-  # than max_stale; Consul's default is 10 years, with which a server that is cut off names the old master for ever.
+  # Every server answers from its own copy, so names are answered while Consul has no leader, for max_stale: a copy may be
+  # no older than that; Consul's default is 10 years, with which a server that is cut off names the old master for ever.
   allow_stale = true
   max_stale   = "5s"
 
@@ -27,8 +27,8 @@ dns_config {
 # default of 5 minutes the Consul UI shows old numbers, and `status` what the agents waited for before.
 check_update_interval = "10s"
 
-# Consul elects a new leader in about 3 s instead of up to 15. A master without a Consul leader stops at the end of its
-# lease (fence_after), so choose fence_after above that time.
+# Consul elects a new leader in about 3 s instead of up to 15. Without one, a master stays open only while the agents of all
+# members answer each other on port 8799; if they may not, choose a fence_after that is longer than such an election.
 performance {
   raft_multiplier = 1
 }

@@ -349,9 +349,14 @@ func (w *watcher) ended(ctx context.Context, e event) {
 	if w.cause == "" || heard {
 		w.cause = "the connection ended: " + e.err.Error()
 	}
-	if heard {
+	switch {
+	case heard:
 		w.redials = 0
 		w.dial(ctx)
+	case w.dialer.tls != nil:
+		// It took part in the handshake and then ended the connection: one without a client certificate, over TLS 1.3.
+		w.lastReply = e.at
+		w.become(plugin.LinkUp, w.cause)
 	}
 }
 

@@ -38,7 +38,7 @@ var cases = []kase{
 		inject: func(_ context.Context, s system, master int) error { return s.redis(master).Stop() },
 	},
 	{
-		name: "node", title: "the master's machine dies (Redis and what watches it there)", downAfter: allDownAfter,
+		name: "node", title: "Redis and all that watches it on its machine are killed", downAfter: allDownAfter,
 		// Which Consul server leads is chance; here it is another one, and in the next case this one.
 		prepare: func(ctx context.Context, s system, master int) error { return lead(ctx, s, others(master)[0]) },
 		inject:  func(_ context.Context, s system, master int) error { return s.lose(master) },

@@ -91,16 +91,15 @@ func TestExampleInstallationWhereAllElseIsForbidden(t *testing.T) {
 	exampleLookOnly(t, s, operator)
 }
 
-// exampleRedisConf is the example's redis.conf for the sandbox, which has addresses of its own. "admin" is the test's.
-func exampleRedisConf(t *testing.T) []string {
-	var conf []string
+// exampleRedisConf is the example's redis.conf for the sandbox, which has addresses of its own.
+func exampleRedisConf(t *testing.T) (conf []string) {
 	for line := range strings.Lines(example(t, "redis.conf")) {
 		line = strings.TrimSpace(line)
-		if line != "" && line[0] != '#' && !strings.HasPrefix(line, "replica-announce-ip ") && !strings.HasPrefix(line, "replicaof ") {
+		if line != "" && line[0] != '#' && !strings.HasPrefix(line, "bind ") && !strings.HasPrefix(line, "replica-announce-ip ") && !strings.HasPrefix(line, "replicaof ") {
 			conf = append(conf, line)
 		}
 	}
-	return append(conf, "user admin on >admin ~* &* +@all")
+	return conf
 }
 
 // exampleAppWrites is an application: it has the name, and its own user.
@@ -169,7 +168,7 @@ func exampleOperator(t *testing.T, s *sandbox.Sandbox, token string) {
 // exampleACLLog is what a server has refused, without what the sandbox itself tried as default user.
 func exampleACLLog(t *testing.T, r *sandbox.Redis) []string {
 	t.Helper()
-	c := exampleRedis(t, r.Addr(), "admin", "admin")
+	c := exampleRedis(t, r.Addr(), "admin", "CHANGE-ME-admin")
 	entries, err := c.ACLLog(t.Context(), 100).Result()
 	must(t, err)
 	var log []string
@@ -184,10 +183,11 @@ func exampleACLLog(t *testing.T, r *sandbox.Redis) []string {
 // exampleRedisForbidden looks that a user of redis.conf can do what is its business and no more.
 func exampleRedisForbidden(t *testing.T, r *sandbox.Redis) {
 	t.Helper()
-	c := exampleRedis(t, r.Addr(), "admin", "admin")
+	c := exampleRedis(t, r.Addr(), "admin", "CHANGE-ME-admin")
 	for user, commands := range map[string][]string{
 		"default":     {"GET x", "INFO", "REPLICAOF NO ONE", "CONFIG GET dir", "PSYNC ? -1", "SUBSCRIBE x"},
 		"app":         {"REPLICAOF NO ONE", "SLAVEOF NO ONE", "CONFIG SET dir /tmp", "PSYNC ? -1", "SYNC", "REPLCONF ACK 1", "SHUTDOWN", "CLIENT KILL TYPE normal", "CLIENT PAUSE 1000", "FAILOVER", "DEBUG SLEEP 1", "ACL LIST", "FLUSHALL"},
+		"monitor":     {"GET x", "SET x y", "KEYS *", "CONFIG SET dir /tmp", "REPLICAOF NO ONE", "CLIENT KILL TYPE normal", "PSYNC ? -1"},
 		"replication": {"GET x", "SET x y", "REPLICAOF NO ONE", "CONFIG GET dir", "INFO"},
 		"agent":       {"GET x", "SET x y", "KEYS *", "CONFIG SET dir /tmp", "FLUSHALL", "SHUTDOWN", "DEBUG SLEEP 1", "ACL LIST", "EVAL x 0", "PSYNC ? -1", "MODULE LOAD x"},
 	} {

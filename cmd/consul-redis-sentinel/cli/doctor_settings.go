@@ -40,7 +40,7 @@ func checkPersistence(_ context.Context, p *patient) finding {
 	}
 	switch {
 	case p.settings["appendonly"] == "yes":
-		return warning("know that when all servers restarted an operator must rule (bootstrap), or use RDB files without AOF",
+		return warning("know that when all servers restart and the old master does not come back, an operator must name the next (rescue record), or use RDB files without AOF",
 			"appendonly is yes: a server that loads an append-only file has a new replication id")
 	case strings.TrimSpace(save) == "":
 		return warning("save 3600 1 300 100, unless losing everything with the power is fine",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,8 +20,8 @@ func (c *CLI) forgetCommand() *cobra.Command {
 		Use:   "forget GROUP NODE",
 		Short: "Take a node that is gone for good out of a group, or an agent",
 		Long: `A node that is down stays a member: writes that only it acknowledged may come back with it. Forget one that never will.
-Stop its server first, and end its agent or remove the node from its configuration: an agent that runs enters its node anew, and a
-server that still replicates has its acknowledgements counted by WAIT, which nobody relies on any more.
+Stop its server first, then its agent, or remove the node from its configuration. An agent that runs would enter its node
+anew; and WAIT would still count a replica that runs, although the group no longer waits for it.
 
 With -agent, forget an agent instead: the default quorum is a majority of all agents that are not forgotten.`,
 		Args: two("GROUP", "NODE"),
@@ -28,11 +30,7 @@ With -agent, forget an agent instead: the default quorum is a majority of all ag
 			if err != nil {
 				return err
 			}
-			known, err := k.Groups(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := isKnown(args[0], known); err != nil {
+			if err := mustKnow(cmd.Context(), k, args[0]); err != nil {
 				return err
 			}
 			if agent {
@@ -56,7 +54,7 @@ func (c *CLI) forgetNode(ctx context.Context, k *catalog.Catalog, group, node st
 		rep, reported := s.Nodes[node]
 		r := s.Record
 		if !reported && (r == nil || !isMember(r, node)) {
-			return refusedf("no node %q in group %s, there is: %s", node, group, list(sortedKeys(s.Nodes)))
+			return refusedf("no node %q in group %s, there is: %s", node, group, list(slices.Sorted(maps.Keys(s.Nodes))))
 		}
 		if r != nil && r.Master == node && (r.Phase == failover.Steady || rep.State == failover.StateOpen) {
 			return refusedf("%s is master of epoch %d: replace it first, with switchover or failover", node, r.Epoch)
@@ -95,7 +93,7 @@ func (c *CLI) forgetAgent(ctx context.Context, k *catalog.Catalog, group, agent 
 	}
 	info, ok := s.Agents[agent]
 	if !ok {
-		return refusedf("no agent %q in group %s, there is: %s", agent, group, list(sortedKeys(s.Agents)))
+		return refusedf("no agent %q in group %s, there is: %s", agent, group, list(slices.Sorted(maps.Keys(s.Agents))))
 	}
 	for _, node := range info.Nodes {
 		if s.Record != nil && (isMember(s.Record, node) || s.Record.Master == node) {

@@ -1,12 +1,24 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
 )
 
-// isKnown refuses the name of a group that Consul has nothing of.
+// mustKnow refuses the name of a group that Consul has nothing of.
+func mustKnow(ctx context.Context, k *catalog.Catalog, group string) error {
+	known, err := k.Groups(ctx)
+	if err != nil {
+		return err
+	}
+	return isKnown(group, known)
+}
+
+// isKnown is mustKnow for who has read the names.
 func isKnown(group string, known []string) error {
 	switch {
 	case slices.Contains(known, group):

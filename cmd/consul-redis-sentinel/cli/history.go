@@ -28,11 +28,7 @@ func (c *CLI) historyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			known, err := k.Groups(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := isKnown(args[0], known); err != nil {
+			if err := mustKnow(cmd.Context(), k, args[0]); err != nil {
 				return err
 			}
 			if n <= 0 {

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,8 +26,8 @@ func (c *CLI) failoverCommand() *cobra.Command {
 		Use:   "failover GROUP",
 		Short: "Replace the master now, without waiting for it",
 		Long: `Ask the agents to replace a master that is open: its agent freezes it, the replica that has the most takes its
-place. Writes that no replica has received are lost; switchover loses none. It is no remedy for a master that is down or
-whose agent is gone: the agents vote on the one by themselves, and call the order off for the other.
+place. Writes that no replica has received are lost; switchover loses none. A master that is down needs no order: the agents
+replace it by themselves. Where the master's agent does not run, the order is called off.
 
 Where durability is "wait:k" and too many nodes have been lost, the agents choose nobody, because writes that WAIT k
 acknowledged could be among what is lost. "status" says which nodes they wait for. -accept-data-loss lets them choose
@@ -112,11 +114,7 @@ func whoAmI() string {
 
 // order writes an order and follows it until the group is steady under its new master.
 func (c *CLI) order(ctx context.Context, k *catalog.Catalog, group string, limit time.Duration, o failover.Order) error {
-	known, err := k.Groups(ctx)
-	if err != nil {
-		return err
-	}
-	if err := isKnown(group, known); err != nil {
+	if err := mustKnow(ctx, k, group); err != nil {
 		return err
 	}
 	before, err := k.ReadGroup(ctx, group, true)
@@ -170,7 +168,7 @@ func mayOrder(group string, s failover.State, o failover.Order) error {
 		return refusedf("the group has not been started, \"status %s\" says why", group)
 	}
 	if _, ok := s.Nodes[o.Target]; o.Target != "" && !ok {
-		return refusedf("no node %q in group %s, there is: %s", o.Target, group, list(sortedKeys(s.Nodes)))
+		return refusedf("no node %q in group %s, there is: %s", o.Target, group, list(slices.Sorted(maps.Keys(s.Nodes))))
 	}
 	return nil
 }

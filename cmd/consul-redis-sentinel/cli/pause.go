@@ -11,7 +11,7 @@ import (
 )
 
 func (c *CLI) pauseCommand() *cobra.Command {
-	return c.settingCommand("pause GROUP", "Let no change of master begin by itself; leases, freezes, resyncs and orders go on", true)
+	return c.settingCommand("pause GROUP", "Let no change of master begin but by order: a master that dies is not replaced, drain and maintenance wait; leases, freezes and resyncs go on", true)
 }
 
 func (c *CLI) resumeCommand() *cobra.Command {

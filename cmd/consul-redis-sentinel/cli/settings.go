@@ -117,11 +117,7 @@ func set(field reflect.Value, value string) error {
 // as they are then.
 func changeSettings(ctx context.Context, k *catalog.Catalog, group string, change func(*failover.Settings) error) (failover.Settings, error) {
 	var next failover.Settings
-	known, err := k.Groups(ctx)
-	if err != nil {
-		return next, err
-	}
-	if err := isKnown(group, known); err != nil {
+	if err := mustKnow(ctx, k, group); err != nil {
 		return next, err
 	}
 	for range 10 {

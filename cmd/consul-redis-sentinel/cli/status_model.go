@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,10 +115,10 @@ func assess(group string, s failover.State, health, agents []catalog.Health, res
 	for _, h := range agents {
 		alive[h.Meta["agent"]] = h
 	}
-	for _, name := range sortedKeys(s.Agents) {
+	for _, name := range slices.Sorted(maps.Keys(s.Agents)) {
 		out.Agents = append(out.Agents, assessAgent(s, name, alive))
 	}
-	for _, name := range sortedKeys(s.Nodes) {
+	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
 		out.Nodes = append(out.Nodes, assessNode(s, name, health, alive))
 	}
 	slices.SortStableFunc(out.Nodes, func(a, b nodeStatus) int { // the master first
@@ -137,7 +138,7 @@ func rank(role string) int {
 func assessAgent(s failover.State, name string, alive map[string]catalog.Health) agentStatus {
 	info := s.Agents[name]
 	h, registered := alive[name]
-	a := agentStatus{Name: name, Machine: info.Machine, Version: info.Version, Nodes: info.Nodes,
+	a := agentStatus{Name: name, Version: info.Version, Nodes: info.Nodes,
 		Alive: registered && h.Status() != api.HealthCritical}
 	if registered {
 		a.Machine = h.Machine
@@ -185,13 +186,4 @@ func nodeHealth(name string, health []catalog.Health) (catalog.Health, bool) {
 		}
 	}
 	return catalog.Health{}, false
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -92,7 +92,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"not started", func(g *group) { g.Record = nil; g.Settings.BootstrapExpect = 5 },
 			"the group has not been started: 3 of 5 expected nodes have reported"},
 		{"not open yet", func(g *group) { g.Record.Lineage = nil }, "redis-b is master by the record but has not opened yet"},
-		{"paused", func(g *group) { g.Settings.Paused = true }, `everything automatic is paused: "resume redis" ends that`},
+		{"paused", func(g *group) { g.Settings.Paused = true }, `paused: no change of master begins but by order; "resume redis" ends that`},
 		{"a vote", func(g *group) {
 			g.Votes["agent-c"] = failover.Vote{Epoch: 7, Master: "redis-b", Verdict: failover.Down, Cause: "no reply for 5s"}
 		}, "agent-c votes redis-b down: no reply for 5s"},

@@ -55,7 +55,7 @@ func sayRecord(say *words, s failover.State, out status, health []catalog.Health
 		}
 	}
 	if s.Settings != nil && s.Settings.Paused {
-		say.f("everything automatic is paused: \"resume %s\" ends that", out.Group)
+		say.f("paused: no change of master begins but by order; \"resume %s\" ends that", out.Group)
 	}
 	for _, a := range out.Agents {
 		if v := a.Vote; v != nil && v.Verdict == failover.Down {

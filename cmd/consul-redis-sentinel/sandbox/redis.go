@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -29,6 +30,7 @@ type Redis struct {
 	Port int
 
 	dir string
+	tls *tls.Config
 }
 
 // Addr is "ip:port".
@@ -82,7 +84,7 @@ func (s *Sandbox) newRedis(i int, path string) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{Node: name, IP: s.IP(i), Port: port, dir: dir}
+	r := &Redis{Node: name, IP: s.IP(i), Port: port, dir: dir, tls: s.options.RedisTLS}
 	r.Process = newProcess(s.machine(i), name, dir, path, r.ConfigFile())
 	return r, os.WriteFile(r.ConfigFile(), []byte(s.redisConfig(i, r)), 0o644)
 }
@@ -103,6 +105,9 @@ func (s *Sandbox) redisConfig(i int, r *Redis) string {
 		"repl-backlog-size 16mb",
 		"repl-backlog-ttl 0",
 	}
+	if r.tls != nil {
+		lines = append(lines, "port 0", "tls-port "+strconv.Itoa(r.Port), "tls-replication yes")
+	}
 	if !s.options.NotFrozen {
 		lines = append(lines, "replicaof 127.0.0.1 1")
 	}
@@ -116,7 +121,7 @@ func (s *Sandbox) redisConfig(i int, r *Redis) string {
 // Client returns a client of the server, with the timeouts of a test. The caller closes it.
 func (r *Redis) Client() *goredis.Client {
 	return goredis.NewClient(&goredis.Options{Addr: r.Addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1,
-		DialTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second, DialerRetries: 1})
+		TLSConfig: r.tls, DialTimeout: time.Second, ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second, DialerRetries: 1})
 }
 
 // Ping is nil when the server gives any reply.

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -45,6 +46,9 @@ type Options struct {
 	// RedisConf are lines put at the end of every Redis configuration; RedisConfOf does so for machine i.
 	RedisConf   []string
 	RedisConfOf func(i int) []string
+	// RedisTLS has the Redis servers listen with TLS and nothing else, with the certificates that RedisConf names; the sandbox
+	// itself connects with this.
+	RedisTLS *tls.Config
 	// NotFrozen starts the Redis servers as masters instead of frozen, as an installation that knows nothing
 	// of this project would.
 	NotFrozen bool

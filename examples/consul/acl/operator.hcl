@@ -1,5 +1,8 @@
-# The token for the command line: status, watch, history, failover, switchover, pause. To look only, leave out the two
-# keys that may be written.
+# The token for the command line: status, watch, history, failover, switchover, bootstrap, pause, resume, settings, rescue record.
+# To look only, leave out the two keys that may be written. "forget" needs the right to write all of redis-sentinel/redis/, and
+# "drain" to write the services.
+#
+# Whoever reads this prefix reads the key that agents sign their messages with: a token for operators, or have agents use TLS.
 
 # "list" is reading; it also does where acl.enable_key_list_policy is set.
 key_prefix "redis-sentinel/" {
