@@ -15,9 +15,11 @@ const (
 	// tagRetry is how often a master asks whether the tag is free, tagOverdue how often when it should have been long ago.
 	tagRetry, tagOverdue = 50 * time.Millisecond, 500 * time.Millisecond
 	// overdueAfter is how long after a change of master the agents of those that were it before may take to register them anew,
-	// expiredAfter how long what an agent said holds that ended instead.
+	// expiredAfter how long what an agent said holds that ended instead. One of which Consul has no entry any more is waited for
+	// until goneAfter: what its Consul agent had on the way is lost with its connection to the servers, which ends sooner.
 	overdueAfter = turnFor + holdFor
 	expiredAfter = overdueAfter + masterTTL + time.Second
+	goneAfter    = time.Minute
 	// olderFirst and olderLast are how often one that has the tag looks whether an entry of an older epoch came back.
 	olderFirst, olderLast = 2 * time.Second, 30 * time.Second
 )
@@ -50,7 +52,7 @@ func (g *group) claimTag(ctx context.Context) {
 	}
 	since := g.view.Now - g.view.Memory.EpochSeen
 	claim := catalog.TagClaim{Service: g.names.node, Tag: tagMaster, Own: g.names.nodeID(n.name), Epoch: r.Epoch,
-		Before: map[string]uint64{}, Overdue: since >= overdueAfter, Expired: since >= expiredAfter}
+		Before: map[string]uint64{}, Overdue: since >= overdueAfter, Expired: since >= expiredAfter, Gone: since >= goneAfter}
 	for name, m := range r.Eligible {
 		claim.Before[g.names.nodeID(name)] = m.MasterOf
 	}

@@ -244,6 +244,11 @@ func TestClaimTag(t *testing.T) {
 	claims("in doubt", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 7}}, []string{"redis-a", "redis-b", "redis-d"}, true, false)
 	claims("without doubt, as it was registered since", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 6}}, ab, true, false)
 
+	abd := []string{"redis-a", "redis-b", "redis-d"}
+	claims("with one that Consul has lost", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 8, "redis-y": 7}}, append(abd, "redis-y"), true, false)
+	claims("with one that it lost long ago", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 8, "redis-y": 6}}, abd, true, false)
+	claims("with one that is gone for good", TagClaim{Own: "redis-e", Epoch: 9, Before: map[string]uint64{"redis-d": 8, "redis-y": 8}, Gone: true}, abd, true, false)
+
 	entry := func(serf, epoch string, tags ...string) {
 		t.Helper()
 		if _, err := s.Client().Catalog().Register(&api.CatalogRegistration{Node: "away", Address: "127.0.0.1",

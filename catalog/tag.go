@@ -21,9 +21,21 @@ type TagClaim struct {
 	// Before is of each other, by id, the last epoch in which it may have got the tag, whatever Consul knows of it. It must have been
 	// registered since.
 	Before map[string]uint64
-	// Overdue tells that the agent of one of an older epoch, if it runs, would have registered it anew by now, and Expired that what
-	// such an agent last said before it ended has expired.
-	Overdue, Expired bool
+	// Overdue tells that the agent of one of an older epoch, if it runs, would have registered it anew by now, Expired that what
+	// such an agent last said before it ended has expired, and Gone that one of which Consul has no entry is not coming back.
+	Overdue, Expired, Gone bool
+}
+
+// missing are those that Consul has no entry of, though one of the last two before this epoch may have the tag on its way: Consul's
+// autopilot removes a server that has failed, and all that is registered on its machine.
+func (t TagClaim) missing(entries []*api.ServiceEntry) (ids []string) {
+	for id, of := range t.Before {
+		here := slices.ContainsFunc(entries, func(e *api.ServiceEntry) bool { return e.Service.ID == id })
+		if id != t.Own && of > 0 && of+2 >= t.Epoch && !here {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // ClaimTag makes way for an instance that is to take a tag. It names, by id, those for which the claim has to wait: the others that
@@ -73,6 +85,9 @@ func (c *Catalog) ClaimTag(ctx context.Context, t TagClaim) (waitFor []string, o
 				waitFor = append(waitFor, e.Service.ID)
 			}
 		}
+	}
+	if missing := t.missing(entries); !granted && !t.Gone && len(missing) > 0 {
+		waitFor, older = append(waitFor, missing...), true
 	}
 	if len(waitFor) == 0 {
 		ops = append(ops, own...) // what stands there may have the tag of an epoch before

@@ -131,8 +131,12 @@ func (c *localConsul) look() {
 		c.sync()
 	case c.unheard == 0:
 		c.unheard, c.until = now, now+time.Second+upTo(m.roll("serf"), w.weather.patience)
-	case now >= c.until && !w.consul.away:
+	case now >= c.until && !w.consul.away && c.serf:
 		c.serf = false
+		if one(m.roll("autopilot"), true, false) { // which removes a server of Consul that has failed, and all on its machine with it
+			clear(c.superseded)
+			c.known = map[string]registration{}
+		}
 	}
 	if !c.serf || c.stuck != nil {
 		c.away = now
@@ -267,6 +271,12 @@ func (c *consulClient) ClaimTag(ctx context.Context, t catalog.TagClaim) (waitFo
 		for _, m := range w.machines {
 			r, ok := m.local.known[t.Own]
 			granted = granted || ok && r.epoch == t.Epoch && slices.Contains(r.tags, t.Tag)
+		}
+		for id, of := range t.Before {
+			here := slices.ContainsFunc(w.machines, func(m *machine) bool { _, ok := m.local.known[id]; return ok })
+			if id != t.Own && of > 0 && of+2 >= t.Epoch && !here && !granted && !t.Gone {
+				f.waitFor, f.older = append(f.waitFor, id), true
+			}
 		}
 		for _, m := range w.machines {
 			for id, r := range m.local.known {
