@@ -55,21 +55,58 @@ func Run(ctx context.Context, o Options) error {
 		}
 		ended := make(chan struct{})
 		go func() { a.run(run); a.parts.Close(ctx.Err() != nil); close(ended) }()
-		select {
-		case <-ctx.Done():
-			if cfg.Agent.DrainOnLeave {
-				a.drain(run)
-			}
-		case changed := <-o.Reload:
-			o.Logger.Info("configuration reloaded")
-			before, cfg = cfg, changed
+		changed := a.replacedBy(ctx, run, o.Reload)
+		if changed == nil && cfg.Agent.DrainOnLeave {
+			a.drain(run)
 		}
 		cancel()
 		<-ended
-		if ctx.Err() != nil {
+		if changed == nil {
 			return nil
 		}
+		before, cfg = cfg, changed
 	}
+}
+
+// replacedBy waits for a configuration that can replace the present one; it is nil when ctx ends. run is the context of the agent's parts.
+func (a *agent) replacedBy(ctx, run context.Context, reload <-chan *config.Config) *config.Config {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case changed := <-reload:
+			if node := a.abandoned(run, changed); node != "" {
+				a.log.Error("the new configuration does not have a server that may be open, so the one before stays; hand over first (switchover, drain), "+
+					"or stop the server", "node", node)
+				continue
+			}
+			a.log.Info("configuration reloaded")
+			return changed
+		}
+	}
+}
+
+// abandoned names a node whose server may be open, and which a configuration does not have, or has at another address: nobody would
+// close that server any more, and the group take it for ended.
+func (a *agent) abandoned(ctx context.Context, changed *config.Config) string {
+	for _, g := range a.groups {
+		open, _ := ask(ctx, g, func() (open []*node) {
+			for _, n := range g.nodes {
+				if n.maybeOpen && !n.dead {
+					open = append(open, n)
+				}
+			}
+			return open
+		})
+		for _, n := range open {
+			if !slices.ContainsFunc(changed.Nodes, func(c config.Node) bool {
+				return c.Name == n.name && c.Group == g.name && c.Address == n.server.Address
+			}) {
+				return n.name
+			}
+		}
+	}
+	return ""
 }
 
 type agent struct {

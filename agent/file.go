@@ -22,5 +22,13 @@ func replaceFile(path string, b []byte) error {
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path)) // the name is to outlive a loss of power too
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }

@@ -192,6 +192,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 	g.connectNodes(ctx)
 	g.watchMaster(ctx)
 	v.Note()
+	g.keepEpoch(ctx)
 	g.catchUp(ctx)
 	g.greet(ctx)
 	if v.MayElect && !g.running[failover.Elect{}.Key()] {

@@ -125,7 +125,6 @@ func (p *peerPort) Promise(ctx context.Context, r peers.PromiseRequest) peers.Pr
 	}
 	why, err := ask(ctx, g, func() string {
 		if g.epochs.get(g.name) == 0 {
-			g.raise(g.view.Highest) // it failed, or is not done yet
 			return "its data_dir does not have the group yet: started again, it would not know of the promise"
 		}
 		g.view.Now = g.now()

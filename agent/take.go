@@ -94,7 +94,7 @@ func (g *group) wentBack(l failover.Lease, seen uint64) {
 	v := &g.view
 	g.log.Error("ALARM: Consul's record of the group went back or is gone", "had_index", seen, "index", l.Index)
 	if l.Record != nil && l.Record.Epoch >= v.Highest {
-		g.raise(l.Record.Epoch + 1)
+		v.Highest = l.Record.Epoch + 1
 	}
 	v.State.Record, v.State.RecordIndex = l.Record, l.Index
 	v.Lease.Index = l.Index // said once
@@ -112,18 +112,24 @@ func (g *group) noteIndex(index uint64) {
 
 func (g *group) noteEpoch() {
 	r := g.view.State.Record
-	if r != nil && r.Epoch > g.view.Highest {
-		g.raise(r.Epoch)
+	if r != nil {
+		g.view.Highest = max(g.view.Highest, r.Epoch)
 	}
 }
 
-func (g *group) raise(epoch uint64) {
-	g.view.Highest = epoch
-	go func() {
+// keepEpoch writes down the highest epoch that was seen, as long as data_dir does not have it.
+func (g *group) keepEpoch(ctx context.Context) {
+	epoch := g.view.Highest
+	if g.epochs.get(g.name) >= epoch {
+		return
+	}
+	g.do(ctx, "epoch", func(ctx context.Context) func() {
 		if err := g.epochs.raise(g.name, epoch); err != nil {
-			g.log.Error("cannot keep the highest epoch seen", "error", err)
+			g.complain.warn(g.log, "cannot keep the highest epoch seen", "error", err)
+			sleep(ctx, tick)
 		}
-	}()
+		return nil
+	})
 }
 
 // committed takes in the outcome of an own commit of the record: the group goes on from it at once, unless a newer one is known.

@@ -80,6 +80,9 @@ func (v *View) enter(next *Record) (why []string) {
 		}
 		if foreign(next, rep) == "" {
 			next.Eligible[name] = Member{}
+			if rep.Keys > 0 { // it may have been master, and forgotten
+				next.Eligible[name] = Member{Deposed: next.Epoch, MasterOf: next.Epoch - 1}
+			}
 			why = append(why, name+" is a member")
 		}
 	}

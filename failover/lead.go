@@ -261,7 +261,8 @@ func (v *View) waiting(kinds ...OrderKind) *Order {
 }
 
 // unwanted says why the master should not stay it, because it has priority 0 or its operator says so, when another
-// node could take over; else it is empty. Handing over is tried less and less often while it comes to nothing.
+// node could take over; else it is empty. One that its agent cannot command could not hand over: it would take writes until it is
+// killed, and they would be lost. Handing over is tried less and less often while it comes to nothing.
 func (v *View) unwanted() string {
 	r := v.State.Record
 	rep, ok := v.State.Nodes[r.Master]
@@ -269,7 +270,7 @@ func (v *View) unwanted() string {
 	if rep.Priority == 0 {
 		why = "it has priority 0"
 	}
-	if !ok || why == "" || r.unheeded(rep) || v.Settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
+	if !ok || why == "" || rep.State != StateOpen || r.unheeded(rep) || v.Settings().Paused || v.Now < v.Memory.EpochSeen+settle<<min(r.Repeats, 6) {
 		return ""
 	}
 	for name, other := range v.State.Nodes {
@@ -360,8 +361,8 @@ func (v *View) conduct(d *Decision) {
 			choice = Choose(s, true)
 		}
 	}
-	if choice.Node == "" && v.waiting(OrderRecord) != nil {
-		d.do(v.renew(r.Master, "where nobody could be chosen"))
+	if o := v.waiting(OrderRecord); choice.Node == "" && o != nil {
+		d.do(v.renew(v.closed(o.Target), "where nobody could be chosen"))
 		return
 	}
 	if choice.Node == "" {

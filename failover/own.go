@@ -165,8 +165,13 @@ func (v *View) drains(d *Decision, n *Local) bool {
 func (v *View) handOver(d *Decision, n *Local) {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	cause := r.Election.Cause
-	// Nobody may be open while electing, and what is not closed by the end of what would be a lease is ended.
-	killAt := v.Memory.Seen + v.Fence()
+	// What is not closed by the end of what would be a lease is ended; not before, for no leader goes on from this attempt without this
+	// agent's word, and writes that are taken meanwhile would be lost.
+	read := v.Memory.Seen
+	if v.Lease.Index == attempt {
+		read = max(read, v.Lease.Begun)
+	}
+	killAt := read + v.Fence()
 	if n.RunID != r.RunID || !n.Known || n.Dead || n.State != StateOpen && n.Paused == nil {
 		v.freeze(d, n, attempt, cause, killAt)
 		return

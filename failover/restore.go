@@ -20,9 +20,26 @@ func (v *View) restore(d *Decision) {
 	switch {
 	case o.Kind != OrderRecord:
 		d.do(v.refuse("the record cannot be trusted: make it anew first, with rescue record"))
-	case v.lock(d, "makes the new record"):
+	case !v.lock(d, "makes the new record"):
+	case v.Now < v.Memory.LockSeen+fenceWait(v.Fence()):
+		d.wake(v.Memory.LockSeen + fenceWait(v.Fence()))
+		d.wait("whoever was master by the lost record may have its lease for %s", v.Fence())
+	default:
 		d.do(v.renew("", "after the record was lost"))
 	}
+}
+
+// closed is the old master of an election that is fenced, if it is closed whatever was reported of it, for whoever opens the target:
+// by its own agent's word, or because its lease is over and the target's agent, as that of a member, promises it no longer one.
+// Of others' agents nothing was asked: it may be open by the promises of all members.
+func (v *View) closed(target string) string {
+	r, attempt := v.State.Record, v.State.RecordIndex
+	master, chosen := v.State.Nodes[r.Master], v.State.Nodes[target]
+	_, member := r.Eligible[target]
+	if master.Attempt == attempt && (master.State == StateFrozen || master.State == StateDead) || member && chosen.Attempt == attempt {
+		return r.Master
+	}
+	return ""
 }
 
 // renew makes the record that an operator ordered, or refuses it. fenced is known to be closed, whatever was reported of it.

@@ -70,3 +70,53 @@ func TestRestoredRecord(t *testing.T) {
 		}
 	}
 }
+
+// Of the old master it has to be known that it is closed: by its agent, or by the target's, which as that of a member has ceased to
+// promise it a lease.
+func TestClosedForWhomAnOperatorNames(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*State)
+		want   string
+	}{
+		{"it has ended", nil, "a"},
+		{"it is silent, and a member takes its place", func(s *State) { alter(s, "a", func(r *Report) { r.Attempt = 0 }) }, "a"},
+		{"it is silent, and one takes its place of whom no promise was asked", func(s *State) {
+			alter(s, "a", func(r *Report) { r.Attempt = 0 })
+			delete(s.Record.Eligible, "b")
+		}, ""},
+		{"it is silent, and so is the member's agent", func(s *State) {
+			alter(s, "a", func(r *Report) { r.Attempt = 0 })
+			alter(s, "b", func(r *Report) { r.Attempt = 0 })
+		}, ""},
+	} {
+		v := &View{State: electing(func(s *State) {
+			if c.change != nil {
+				c.change(s)
+			}
+		})}
+		if got := v.closed("b"); got != c.want {
+			t.Errorf("%s: %q is closed, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A record that was lost may have given somebody a lease, which is waited for.
+func TestRestoredAfterTheLease(t *testing.T) {
+	v := &View{Now: time.Hour, Agent: "agent-b", Session: true, Read: true, Highest: 7, StateBegun: time.Hour, State: electing(func(s *State) {
+		s.Record = nil
+		for _, n := range []string{"a", "b", "c"} {
+			alter(s, n, func(r *Report) { r.State, r.Master = StateFrozen, "" })
+		}
+	})}
+	v.State.Leader, v.State.Order = "agent-b", &Order{Kind: OrderRecord, Target: "b", By: "me"}
+	v.Note()
+	v.StateBegun = v.Now
+	if does[Create](v) {
+		t.Error("made anew at once")
+	}
+	later(v, fenceWait(v.Fence()))
+	if !does[Create](v) {
+		t.Errorf("not made anew after the longest lease: %v", Decide(v).Waits)
+	}
+}

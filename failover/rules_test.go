@@ -367,3 +367,53 @@ func TestUnwantedMasterWhoseAgentIsAway(t *testing.T) {
 		t.Error("a new word of its agent is not heeded")
 	}
 }
+
+// A master whose agent cannot command it is not asked to hand over: it would take writes until it is killed.
+func TestUnwantedMasterThatCannotBeCommanded(t *testing.T) {
+	v := calm("b")
+	rep := v.State.Nodes["a"]
+	rep.Ineligible = "it is in maintenance"
+	v.State.Nodes["a"] = rep
+	v.Note()
+	v.Now += time.Minute
+	if v.unwanted() == "" {
+		t.Fatal("a master in maintenance is wanted")
+	}
+	rep.State = StateUnknown
+	v.State.Nodes["a"] = rep
+	if why := v.unwanted(); why != "" {
+		t.Errorf("handed over though its agent does not reach it: %s", why)
+	}
+}
+
+// In a planned change it is not killed either, as long as reads of the record show that the leader waits for its word.
+func TestPlannedChangeSparesAMasterThatCannotBeCommanded(t *testing.T) {
+	v := &View{Now: time.Hour, Agent: "x", Highest: 3, Read: true, Local: []Local{{Name: "a", RunID: "run-a", MaybeOpen: true, Killable: true}}}
+	v.State.Record, v.State.RecordIndex = sampleRecord(), 9
+	v.State.Record.Election.Kind = ForSwitchover
+	v.Note()
+	v.Now += 2 * time.Second
+	v.Lease = Lease{Begun: v.Now, Record: v.State.Record, Index: 9}
+	for _, c := range []struct {
+		after time.Duration
+		kills bool
+	}{{v.Fence() - time.Millisecond, false}, {time.Millisecond, true}} {
+		v.Now += c.after
+		v.Note()
+		if kills := does[Kill](v); kills != c.kills {
+			t.Errorf("%s after the last read: killed %v", v.Now-v.Lease.Begun, kills)
+		}
+	}
+}
+
+// A lease that may stand in the record by now is kept to.
+func TestLeaseThatWasProposed(t *testing.T) {
+	v := calm("a")
+	next := v.State.Record.Clone()
+	next.FenceAfter = Duration(time.Second)
+	v.Propose(next, v.State.RecordIndex)
+	v.Propose(v.State.Record, v.State.RecordIndex)
+	if got := v.Fence(); got != time.Second {
+		t.Errorf("a lease lasts %s, and one of a second was sent", got)
+	}
+}

@@ -54,6 +54,9 @@ const heardFor = time.Second
 // HearVote takes in what another agent, or this one, told of the master.
 func (v *View) HearVote(agent string, vote Vote) {
 	v.lift()
+	if vote.Since.Before(v.State.Votes[agent].Since) || vote.Since.Before(v.Heard.votes[agent].vote.Since) {
+		return // it was overtaken on its way
+	}
 	v.Heard.votes = with(v.Heard.votes, agent, heardVote{vote, v.Now, v.State.Votes[agent].Index})
 	v.heed()
 }

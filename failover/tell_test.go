@@ -234,3 +234,15 @@ func TestAToldVoteIsTakenBack(t *testing.T) {
 		t.Errorf("asks for %v", Decide(v).Actions)
 	}
 }
+
+// A vote that was overtaken on its way by one that took it back counts no more.
+func TestAVoteThatWasTakenBackDoesNotComeAgain(t *testing.T) {
+	v := watching(nil)
+	back := gone
+	back.Verdict, back.Evidence, back.Since = "", "", gone.Since.Add(time.Second)
+	v.HearVote("agent-b", back)
+	v.HearVote("agent-b", gone)
+	if down := Count(v.State).Down; len(down) != 0 {
+		t.Errorf("%v vote it down", down)
+	}
+}

@@ -215,6 +215,9 @@ func (v *View) Fence() time.Duration {
 			fence = min(fence, time.Duration(r.FenceAfter))
 		}
 	}
+	if r := v.Lease.Record; r != nil && v.Proposed.Epoch == r.Epoch && v.Proposed.FenceAfter > 0 {
+		fence = min(fence, time.Duration(v.Proposed.FenceAfter)) // it may be in the record by now
+	}
 	return fence
 }
 

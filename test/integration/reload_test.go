@@ -51,6 +51,11 @@ func TestAgentAnewInterruptsNothing(t *testing.T) {
 	must(t, agent.Signal(syscall.SIGHUP))
 	eventually(t, "the agent says that the configuration cannot be started", logged("the one before stays", 1))
 	goesOn()
+	moved := strings.Replace(string(file), fmt.Sprintf("address = %q", old.Addr()), `address = "127.0.0.1:1"`, 1)
+	must(t, os.WriteFile(agent.ConfigFile, []byte(moved), 0o644))
+	must(t, agent.Signal(syscall.SIGHUP))
+	eventually(t, "the agent keeps a server that is open", logged("does not have a server that may be open", 1))
+	goesOn()
 	if after := steady(t, s, before.Record.Epoch); after.Record.Epoch != before.Record.Epoch || !agent.Running() {
 		t.Errorf("epoch %d, the agent runs: %v", after.Record.Epoch, agent.Running())
 	}

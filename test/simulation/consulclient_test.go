@@ -162,8 +162,8 @@ func (c *consulClient) ReadRecords(ctx context.Context, groups []string) (map[st
 }
 
 // leased notes from when the machine's server has a lease, if it has one by a record that its agent has read. A master
-// that hands over in a planned change has as long again from when its agent learns of that: nobody else is opened before
-// it says that it is frozen. It notes besides which epoch the agent knows.
+// that hands over in a planned change has as long again from when its agent learns of that, and from each read that shows the same
+// attempt: nobody else is opened before it says that it is frozen. It notes besides which epoch the agent knows.
 func (c *consulClient) leased(r *failover.Record, index uint64, sent time.Duration) {
 	m := c.l.m
 	m.w.mu.Lock()
@@ -178,6 +178,8 @@ func (c *consulClient) leased(r *failover.Record, index uint64, sent time.Durati
 		m.leased = max(m.leased, sent)
 	case r.Election.Kind != failover.ForFailure && m.handsOver != index:
 		m.handsOver, m.leased = index, m.w.now()
+	case r.Election.Kind != failover.ForFailure:
+		m.leased = max(m.leased, sent)
 	}
 }
 
