@@ -10,21 +10,23 @@ import (
 // all members promise, again and again, to open nothing: then nobody else can be open, whatever Consul says meanwhile. A
 // quorum of them would not do.
 
-// Proposed is every member of every set that the master's agent may have written in an epoch, and the shortest lease.
+// Proposed is every member of every set that the master's agent may have written in an epoch, and every length of the lease.
 type Proposed struct {
-	Epoch      uint64
-	FenceAfter Duration
+	Epoch uint64
 	// Members has the index of the record that the last set with that member was to replace: of a later record it is known
-	// what became of it.
+	// what became of it. Leases is the same for the lengths.
 	Members map[string]uint64
+	Leases  map[Duration]uint64
 }
 
 // Propose notes the members and the lease of a record before it is sent, to replace the one of that index.
 func (v *View) Propose(r *Record, index uint64) {
 	if v.Proposed.Epoch != r.Epoch || v.Proposed.Members == nil {
-		v.Proposed = Proposed{Epoch: r.Epoch, FenceAfter: r.FenceAfter, Members: map[string]uint64{}}
+		v.Proposed = Proposed{Epoch: r.Epoch, Members: map[string]uint64{}, Leases: map[Duration]uint64{}}
 	}
-	v.Proposed.FenceAfter = min(v.Proposed.FenceAfter, r.FenceAfter)
+	if r.FenceAfter > 0 {
+		v.Proposed.Leases[r.FenceAfter] = max(v.Proposed.Leases[r.FenceAfter], index)
+	}
 	for name := range r.Eligible {
 		v.Proposed.Members[name] = max(v.Proposed.Members[name], index)
 	}

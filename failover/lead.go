@@ -86,7 +86,7 @@ func (v *View) needsLeader(d *Decision) (bool, string) {
 	case tally.Reached() && v.Now < v.cooldown(tally):
 		d.wake(v.cooldown(tally))
 		d.wait("%s is down by %s, but the last change of master, %s ago, was for the same kind of evidence: waiting until it has cooled down, "+
-			"for another kind, or for an operator", s.Record.Master, tally, (v.Now - v.Memory.EpochSeen).Round(time.Second))
+			"for another kind, or for an operator", s.Record.Master, tally, (v.Now - v.Memory.MasterSeen).Round(time.Second))
 		return false, "the last change of master cools down"
 	case tally.Reached():
 		return true, fmt.Sprintf("%s is down by %s: %s", s.Record.Master, tally, tally.Cause)
@@ -246,7 +246,7 @@ func (v *View) cooldown(t Tally) time.Duration {
 	if t.Evidence == Gone || t.Evidence != r.Evidence || wait == 0 {
 		return 0
 	}
-	return v.Memory.EpochSeen + min(wait<<min(r.Repeats, 6), max(wait, maxCooldown))
+	return v.Memory.MasterSeen + min(wait<<min(r.Repeats, 6), max(wait, maxCooldown))
 }
 
 // ordered tells whether an operator's order for a change of master waits.

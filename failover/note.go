@@ -12,6 +12,9 @@ func (v *View) Note() {
 			m.FencedSeen = 0
 		}
 		if r.Epoch != m.Epoch || r.Phase != m.Phase {
+			if r.Epoch != m.Epoch {
+				m.MasterSeen = v.Now
+			}
 			m.Epoch, m.Phase, m.EpochSeen = r.Epoch, r.Phase, v.Now
 		}
 		v.Highest = max(v.Highest, r.Epoch)
@@ -23,6 +26,7 @@ func (v *View) Note() {
 		v.noteTurns(m)
 	}
 	v.noteFreezes(m)
+	v.since(&m.Lost, s.Alarm(v.Highest) != "")
 	switch {
 	case !v.leads():
 		m.LockSeen = 0

@@ -166,9 +166,9 @@ func (v *View) handOver(d *Decision, n *Local) {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	cause := r.Election.Cause
 	// What is not closed by the end of what would be a lease is ended; not before, for no leader goes on from this attempt without this
-	// agent's word, and writes that are taken meanwhile would be lost.
+	// agent's word, and writes that are taken meanwhile would be lost. An operator may have accepted that.
 	read := v.Memory.Seen
-	if v.Lease.Index == attempt {
+	if v.Lease.Index == attempt && r.Election.AcceptLoss == "" {
 		read = max(read, v.Lease.Begun)
 	}
 	killAt := read + v.Fence()

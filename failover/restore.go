@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // restore is what is done while the record cannot be trusted, because it is gone or older than one that was seen: all say
@@ -21,12 +22,23 @@ func (v *View) restore(d *Decision) {
 	case o.Kind != OrderRecord:
 		d.do(v.refuse("the record cannot be trusted: make it anew first, with rescue record"))
 	case !v.lock(d, "makes the new record"):
-	case v.Now < v.Memory.LockSeen+fenceWait(v.Fence()):
-		d.wake(v.Memory.LockSeen + fenceWait(v.Fence()))
-		d.wait("whoever was master by the lost record may have its lease for %s", v.Fence())
+	case v.Now < v.lostLease():
+		d.wake(v.lostLease())
+		d.wait("whoever was master by the lost record may have a lease yet")
 	default:
 		d.do(v.renew("", "after the record was lost"))
 	}
+}
+
+// lostLease is when the lease ends at the latest that somebody may have by the record that was lost, by all that is known of its length.
+func (v *View) lostLease() time.Duration {
+	longest := v.Settings().FenceAfter
+	for _, r := range []*Record{v.Lease.Record, v.State.Record} {
+		if r != nil {
+			longest = max(longest, r.FenceAfter)
+		}
+	}
+	return max(v.Memory.Lost, v.Memory.LockSeen) + fenceWait(time.Duration(longest))
 }
 
 // closed is the old master of an election that is fenced, if it is closed whatever was reported of it, for whoever opens the target:

@@ -395,14 +395,34 @@ func TestPlannedChangeSparesAMasterThatCannotBeCommanded(t *testing.T) {
 	v.Now += 2 * time.Second
 	v.Lease = Lease{Begun: v.Now, Record: v.State.Record, Index: 9}
 	for _, c := range []struct {
-		after time.Duration
-		kills bool
-	}{{v.Fence() - time.Millisecond, false}, {time.Millisecond, true}} {
+		after    time.Duration
+		accepted string
+		kills    bool
+	}{{v.Fence() - time.Millisecond, "", false}, {0, "me", true}, {time.Millisecond, "", true}} {
 		v.Now += c.after
+		v.State.Record.Election.AcceptLoss = c.accepted
 		v.Note()
 		if kills := does[Kill](v); kills != c.kills {
-			t.Errorf("%s after the last read: killed %v", v.Now-v.Lease.Begun, kills)
+			t.Errorf("%s after the last read, a loss accepted by %q: killed %v", v.Now-v.Lease.Begun, c.accepted, kills)
 		}
+	}
+}
+
+// A change that was called off is no change of master: the next failure is not held back because of it.
+func TestCooldownCountsFromTheLastChange(t *testing.T) {
+	v := calm("a")
+	v.State.Record.Evidence = Silent
+	v.Note()
+	changed := v.Now
+	for _, phase := range []Phase{Electing, Steady} {
+		v.Now += time.Minute
+		v.State.Record = v.State.Record.Clone()
+		v.State.Record.Phase, v.State.Record.Election = phase, &Election{Kind: ForSwitchover}
+		v.State.RecordIndex++
+		v.Note()
+	}
+	if until := v.cooldown(Tally{Evidence: Silent}); until > changed+time.Duration(v.Settings().Cooldown) {
+		t.Errorf("held back until %s after the change", until-changed)
 	}
 }
 
@@ -415,5 +435,9 @@ func TestLeaseThatWasProposed(t *testing.T) {
 	v.Propose(v.State.Record, v.State.RecordIndex)
 	if got := v.Fence(); got != time.Second {
 		t.Errorf("a lease lasts %s, and one of a second was sent", got)
+	}
+	v.Lease.Index++ // of a later record it is known what became of it
+	if got, want := v.Fence(), time.Duration(v.State.Record.FenceAfter); got != want {
+		t.Errorf("a lease lasts %s, and the record, which is newer, has %s", got, want)
 	}
 }

@@ -22,11 +22,12 @@ func (v *View) start(d *Decision) {
 	case !v.Session:
 		d.wait("the group is not started: this agent has no Consul session yet")
 	case v.local(first.Master) == nil:
-		// Its agent, and no other, is sure to know of the record, and so that it is to be closed when another is elected.
+		// Its agent is to know of the record, and so that it is to be closed when another is elected.
 		if v.leads() {
 			d.do(ReleaseLock{"another agent starts the group"})
 		}
-		d.wait("the group is not started: agent %s does that", v.State.Nodes[first.Master].Agent)
+		d.wait("the group is not started: agent %s does that; if it is gone, name another master: consul-redis-sentinel bootstrap GROUP -master NODE",
+			v.State.Nodes[first.Master].Agent)
 	case v.lock(d, "starts the group"):
 		first.Since, first.FenceAfter = v.Wall, v.Settings().FenceAfter
 		order := uint64(0)

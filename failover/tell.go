@@ -51,11 +51,16 @@ type heardReport struct {
 // heardFor is how long what was heard holds. Consul has it by then.
 const heardFor = time.Second
 
+// overtakes is the most by which a vote is later than one that was told after it. Beyond that, the clock of whoever votes was set back.
+const overtakes = 10 * time.Second
+
 // HearVote takes in what another agent, or this one, told of the master.
 func (v *View) HearVote(agent string, vote Vote) {
 	v.lift()
-	if vote.Since.Before(v.State.Votes[agent].Since) || vote.Since.Before(v.Heard.votes[agent].vote.Since) {
-		return // it was overtaken on its way
+	for _, newer := range []Vote{v.State.Votes[agent], v.Heard.votes[agent].vote} {
+		if by := newer.Since.Sub(vote.Since); by > 0 && by < overtakes {
+			return // on its way
+		}
 	}
 	v.Heard.votes = with(v.Heard.votes, agent, heardVote{vote, v.Now, v.State.Votes[agent].Index})
 	v.heed()

@@ -147,6 +147,10 @@ type Memory struct {
 	Epoch     uint64
 	Phase     Phase
 	EpochSeen time.Duration
+	// MasterSeen is when it was first seen in this epoch.
+	MasterSeen time.Duration
+	// Lost is since when the record is gone or went back; 0 while it is neither.
+	Lost time.Duration
 	// QuorumSeen is when the quorum was first seen for this epoch; 0 when it is not there.
 	QuorumSeen time.Duration
 	// PlannedSeen is when a planned change of master was first wanted; 0 while none is.
@@ -215,8 +219,12 @@ func (v *View) Fence() time.Duration {
 			fence = min(fence, time.Duration(r.FenceAfter))
 		}
 	}
-	if r := v.Lease.Record; r != nil && v.Proposed.Epoch == r.Epoch && v.Proposed.FenceAfter > 0 {
-		fence = min(fence, time.Duration(v.Proposed.FenceAfter)) // it may be in the record by now
+	if r := v.Lease.Record; r != nil && v.Proposed.Epoch == r.Epoch {
+		for length, index := range v.Proposed.Leases {
+			if index >= v.Lease.Index {
+				fence = min(fence, time.Duration(length)) // it may be in the record by now
+			}
+		}
 	}
 	return fence
 }

@@ -353,8 +353,8 @@ func (w *watcher) ended(ctx context.Context, e event) {
 	case heard:
 		w.redials = 0
 		w.dial(ctx)
-	case w.dialer.tls != nil:
-		// It took part in the handshake and then ended the connection: one without a client certificate, over TLS 1.3.
+	case answered(e.err):
+		// It refused this side after the handshake: over TLS 1.3 one without a client certificate.
 		w.lastReply = e.at
 		w.become(plugin.LinkUp, w.cause)
 	}
