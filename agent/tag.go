@@ -16,7 +16,7 @@ const (
 	tagRetry, tagOverdue = 50 * time.Millisecond, 500 * time.Millisecond
 	// overdueAfter is how long after a change of master the agents of those that were it before may take to register them anew,
 	// expiredAfter how long what an agent said holds that ended instead. One of which Consul has no entry any more is waited for
-	// until goneAfter: what its Consul agent had on the way is lost with its connection to the servers, which ends sooner.
+	// until goneAfter: by then the connection of its Consul agent to the servers should have ended, and with it what was on the way.
 	overdueAfter = turnFor + holdFor
 	expiredAfter = overdueAfter + masterTTL + time.Second
 	goneAfter    = time.Minute

@@ -74,16 +74,3 @@ func newNode(c config.Node, g config.Group, onLoss string) *node {
 	}
 	return n
 }
-
-// watchTLS is how a group's master is watched by TLS where it is another agent's node: with the client certificate of an own
-// node, if there is one. The master's certificate is not looked at: no secret is sent, and one that has expired is no
-// reason for a change of master.
-func watchTLS(nodes []config.Node, group string) *plugin.TLS {
-	t := &plugin.TLS{InsecureSkipVerify: true}
-	for _, n := range nodes {
-		if n.Group == group && n.TLS != nil && n.TLS.CertFile != "" {
-			t.CertFile, t.KeyFile = n.TLS.CertFile, n.TLS.KeyFile
-		}
-	}
-	return t
-}

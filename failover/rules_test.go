@@ -371,16 +371,13 @@ func TestUnwantedMasterWhoseAgentIsAway(t *testing.T) {
 // A master whose agent cannot command it is not asked to hand over: it would take writes until it is killed.
 func TestUnwantedMasterThatCannotBeCommanded(t *testing.T) {
 	v := calm("b")
-	rep := v.State.Nodes["a"]
-	rep.Ineligible = "it is in maintenance"
-	v.State.Nodes["a"] = rep
+	alter(&v.State, "a", func(r *Report) { r.Ineligible = "it is in maintenance" })
 	v.Note()
 	v.Now += time.Minute
 	if v.unwanted() == "" {
 		t.Fatal("a master in maintenance is wanted")
 	}
-	rep.State = StateUnknown
-	v.State.Nodes["a"] = rep
+	alter(&v.State, "a", func(r *Report) { r.State = StateUnknown })
 	if why := v.unwanted(); why != "" {
 		t.Errorf("handed over though its agent does not reach it: %s", why)
 	}

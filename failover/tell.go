@@ -59,7 +59,7 @@ func (v *View) HearVote(agent string, vote Vote) {
 	v.lift()
 	for _, newer := range []Vote{v.State.Votes[agent], v.Heard.votes[agent].vote} {
 		if by := newer.Since.Sub(vote.Since); by > 0 && by < overtakes {
-			return // on its way
+			return // it was overtaken on its way
 		}
 	}
 	v.Heard.votes = with(v.Heard.votes, agent, heardVote{vote, v.Now, v.State.Votes[agent].Index})

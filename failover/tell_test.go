@@ -39,9 +39,15 @@ var gone = Vote{Epoch: 2, Master: "b", Verdict: Down, Evidence: Gone, Cause: "co
 
 // agreed has the view tell its vote, and hear that of a second agent: the quorum is there.
 func agreed(v *View) TellVote {
+	told := tells(v)
+	v.HearVote("agent-b", gone)
+	return told
+}
+
+// tells has the view tell its vote.
+func tells(v *View) TellVote {
 	told, _ := action[TellVote](v)
 	v.NoteToldVote(told)
-	v.HearVote("agent-b", gone)
 	return told
 }
 
@@ -101,8 +107,7 @@ func TestVotesThatConsulMustTell(t *testing.T) {
 		t.Error("written by who elects first, before its election")
 	}
 	v = watching(func(v *View) { delete(v.State.Agents, "agent-a") })
-	told, _ := action[TellVote](v)
-	v.NoteToldVote(told)
+	tells(v)
 	later(v, writeAfter)
 	if does[PutVote](v) {
 		t.Error("written by who elects first, while it waits for a second vote")
@@ -122,8 +127,7 @@ func TestVotesThatConsulMustTell(t *testing.T) {
 // An election rests on votes that were told, and says that Consul has none.
 func TestToldVotesBringAnElection(t *testing.T) {
 	v := watching(nil)
-	told, _ := action[TellVote](v)
-	v.NoteToldVote(told)
+	tells(v)
 	v.HearVote("agent-x", gone) // the group does not know it
 	later(v, time.Millisecond)
 	if does[Elect](v) {
@@ -201,8 +205,7 @@ func TestToldReportsCountForTheirAttempt(t *testing.T) {
 // one promises nothing.
 func TestNoElectionOnWhatWasToldWhileConsulIsAway(t *testing.T) {
 	v := watching(nil)
-	told, _ := action[TellVote](v)
-	v.NoteToldVote(told)
+	tells(v)
 	v.HearVote("agent-b", gone)
 	v.Lease.Begun = v.Now - v.Fence()
 	later(v, time.Millisecond)
@@ -226,8 +229,7 @@ func TestAVetoIsToldAndWritten(t *testing.T) {
 // A vote that was told is taken back in Consul, even if it never stood there and is told no more.
 func TestAToldVoteIsTakenBack(t *testing.T) {
 	v := watching(nil)
-	told, _ := action[TellVote](v)
-	v.NoteToldVote(told)
+	tells(v)
 	v.Judgement = Judgement{}
 	later(v, 2*heardFor)
 	if back, ok := action[PutVote](v); !ok || back.Vote.Verdict != "" {

@@ -24,8 +24,10 @@ func (c *CLI) agentCommand() *cobra.Command {
 		Short: "Run the agent in the foreground",
 		Long: `Run the agent beside this machine's Consul agent, in the foreground; it logs to standard error.
 
-SIGHUP reads the configuration again, and is no less than a restart; a mistake in it is logged, and the old one stays. Unless
-Consul confirms its master within 100 ms, an agent that starts freezes it until it does. SIGTERM and SIGINT end the agent in order. The Redis servers stay as they are, unless drain_on_leave hands their masters over, or on_agent_loss freezes them.`,
+SIGHUP reads the configuration again, and is no less than a restart; a mistake in it is logged, and the old one stays.
+Unless Consul confirms its master within 100 ms, an agent that starts freezes it until it does. SIGTERM and SIGINT end the
+agent in order. The Redis servers stay as they are, unless drain_on_leave hands their masters over, or on_agent_loss
+freezes them.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(paths) == 0 {

@@ -57,8 +57,8 @@ func (c *CLI) doctorCommand() *cobra.Command {
 		Long: `Examine this machine and the Redis servers of a configuration, and say how to mend what is wrong. It is to be run on the
 machine of the agent, as the agent's user where that can be: some rights are those of whoever runs it.
 
-It looks at the machine and its Redis, not at Consul. It asks and reads only, nothing is changed, so it may be run at any time. docs/doctor.md lists what it looks at. The exit code
-is 1 when something is wrong; warnings leave it 0.`,
+It looks at the machine and its Redis, not at Consul. It asks and reads only, nothing is changed, so it may be run at any
+time. docs/doctor.md lists what it looks at. The exit code is 1 when something is wrong; warnings leave it 0.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(paths) == 0 {

@@ -11,17 +11,19 @@ import (
 )
 
 func (c *CLI) pauseCommand() *cobra.Command {
-	return c.settingCommand("pause GROUP", "Let no change of master begin but by order: a master that dies is not replaced, drain and maintenance wait; leases, freezes and resyncs go on", true)
+	return c.settingCommand("pause GROUP", "Let no change of master begin but by order", `Let no change of master begin but by order: a master that dies is not
+replaced, and drain and maintenance mode wait. Leases, freezes and resyncs go on.`, true)
 }
 
 func (c *CLI) resumeCommand() *cobra.Command {
-	return c.settingCommand("resume GROUP", "End a pause", false)
+	return c.settingCommand("resume GROUP", "End a pause", "", false)
 }
 
-func (c *CLI) settingCommand(use, short string, paused bool) *cobra.Command {
+func (c *CLI) settingCommand(use, short, long string, paused bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
+		Long:  long,
 		Args:  one("GROUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := c.connect()
