@@ -136,7 +136,8 @@ func TestOptionsRefused(t *testing.T) {
 	}
 }
 
-// More groups than are watched one by one, all started at once: one of them loses its master, then one half all of a machine.
+// More groups than are watched one by one, all started at once: one of them loses its master, then
+// one half all of a machine, then the other half at once.
 func TestManyGroups(t *testing.T) {
 	const groups = 12
 	o, err := parse([]string{"-window", "1s"}, io.Discard)
@@ -151,7 +152,7 @@ func TestManyGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.One == 0 || c.Half == 0 || c.HalfGroups < groups/2-1 {
+	if c.One == 0 || c.Half == 0 || c.HalfGroups < groups/2-1 || c.Killed == 0 || c.KilledGroups < groups/2-1 {
 		t.Errorf("%s", c)
 	}
 	t.Logf("%s", c)

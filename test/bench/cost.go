@@ -40,10 +40,13 @@ type Cost struct {
 	Requests float64 `json:"consul_requests_per_second,omitempty"`
 	Blocking float64 `json:"consul_blocking_queries,omitempty"`
 	// One is how long one group whose master was killed could not be written to. Half is how long the last of
-	// HalfGroups could not whose masters died with their machine.
-	One        ms  `json:"one_ms"`
-	Half       ms  `json:"half_ms,omitempty"`
-	HalfGroups int `json:"half_groups,omitempty"`
+	// HalfGroups could not whose masters died with their machine, Killed how long the last of KilledGroups could not
+	// whose masters were killed together.
+	One          ms  `json:"one_ms"`
+	Half         ms  `json:"half_ms,omitempty"`
+	HalfGroups   int `json:"half_groups,omitempty"`
+	Killed       ms  `json:"killed_ms,omitempty"`
+	KilledGroups int `json:"killed_groups,omitempty"`
 }
 
 // Usage is what one process needs.
@@ -149,47 +152,64 @@ func (c *Cost) idle(ctx context.Context, f fleet, window time.Duration) error {
 	return errors.Join(watchErr, context.Cause(ctx))
 }
 
-// failovers measures how long a group cannot be written to: one alone, and all those of a machine that dies.
+// failovers measures how long a group cannot be written to: one alone, all those of a machine that dies, and as many
+// others at once.
 func (c *Cost) failovers(ctx context.Context, f fleet, groups int) error {
 	s := f.servers()
 	masters, err := masterMachines(ctx, f, groups)
 	if err != nil {
 		return err
 	}
-	// The last group, which is none of those of the machine that dies then.
 	one := groups - 1
-	took, err := trackAll(ctx, f, map[int]int{one: masters[one]}, func() error { return s.of(one, masters[one]).Kill() })
-	if err != nil {
+	ended := []*sandbox.Process{s.of(one, masters[one])}
+	if c.One, err = trackAll(ctx, f, map[int]int{one: masters[one]}, ended); err != nil || groups < 2 {
 		return err
 	}
-	c.One = msOf(took)
-	if groups < 2 {
-		return nil
-	}
-	if err := s.of(one, masters[one]).Start(); err != nil {
+	if masters, err = heal(ctx, f, ended, groups); err != nil {
 		return err
 	}
-	settling, cancel := context.WithTimeout(ctx, fleetLimit)
-	defer cancel()
-	if err := f.settle(settling); err != nil {
-		return err
-	}
-	if masters, err = masterMachines(ctx, f, groups); err != nil {
-		return err
-	}
+	// No group changes its master twice: Sentinel waits long before it does that.
 	const dies = 0
-	failing := map[int]int{}
-	dying := f.watchers(dies)
+	dying, killed := map[int]int{}, map[int]int{}
+	ended = f.watchers(dies)
 	for g := range groups {
-		dying = append(dying, s.of(g, dies))
-		if masters[g] == dies && g != one {
-			failing[g] = dies
+		ended = append(ended, s.of(g, dies))
+		switch {
+		case g == one:
+		case masters[g] == dies:
+			dying[g] = dies
+		default:
+			killed[g] = masters[g]
 		}
 	}
-	c.HalfGroups = len(failing)
-	took, err = trackAll(ctx, f, failing, func() error { return killAll(dying) })
-	c.Half = msOf(took)
+	c.HalfGroups, c.KilledGroups = len(dying), len(killed)
+	if c.Half, err = trackAll(ctx, f, dying, ended); err != nil || len(killed) == 0 {
+		return err
+	}
+	if _, err = heal(ctx, f, ended, groups); err != nil {
+		return err
+	}
+	ended = nil
+	for g, machine := range killed {
+		ended = append(ended, s.of(g, machine))
+	}
+	c.Killed, err = trackAll(ctx, f, killed, ended)
 	return err
+}
+
+// heal starts what has ended again and returns the machines of all masters when every group is whole.
+func heal(ctx context.Context, f fleet, ended []*sandbox.Process, groups int) ([]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, fleetLimit)
+	defer cancel()
+	for _, p := range ended {
+		if err := p.Start(); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.settle(ctx); err != nil {
+		return nil, err
+	}
+	return masterMachines(ctx, f, groups)
 }
 
 // masterMachines are the machines of the masters of all groups. A machine that is too busy may have changed them.
@@ -208,16 +228,16 @@ func masterMachines(ctx context.Context, f fleet, groups int) ([]int, error) {
 	return all, nil
 }
 
-// trackAll makes a fault and returns how long it took until the last of some groups could be written to elsewhere than
+// trackAll kills processes and returns how long it took until the last of some groups could be written to elsewhere than
 // on the machines of their masters, by clients that ask the third machine where the master is.
-func trackAll(ctx context.Context, f fleet, masters map[int]int, fault func() error) (time.Duration, error) {
+func trackAll(ctx context.Context, f fleet, masters map[int]int, kill []*sandbox.Process) (ms, error) {
 	ctx, cancel := context.WithTimeout(ctx, outageLimit)
 	defer cancel()
 	if err := f.servers().lead(ctx, f); err != nil {
 		return 0, err
 	}
 	begun := time.Now()
-	if err := fault(); err != nil {
+	if err := killAll(kill); err != nil {
 		return 0, err
 	}
 	var parts sync.WaitGroup
@@ -242,7 +262,7 @@ func trackAll(ctx context.Context, f fleet, masters map[int]int, fault func() er
 		})
 	}
 	parts.Wait()
-	return longest, errors.Join(errs...)
+	return msOf(longest), errors.Join(errs...)
 }
 
 // writable is nil when another server than the old master is named and takes a write.

@@ -12,8 +12,8 @@ func (c *Cost) String() string {
 			parts = append(parts, fmt.Sprintf("%s %.0f MiB %.2f %% %d fds", kind, u.RSS, u.CPU, u.FDs))
 		}
 	}
-	return fmt.Sprintf("%s; %.1f commands/s to Redis; one group writable after %s, %d after %s", strings.Join(parts, "; "),
-		c.Commands, millis(float64(c.One)), c.HalfGroups, millis(float64(c.Half)))
+	return fmt.Sprintf("%s; %.1f commands/s to Redis; writable again: one killed after %s, many killed %s, a machine's %s", strings.Join(parts, "; "),
+		c.Commands, millis(float64(c.One)), many(c.Killed, c.KilledGroups), many(c.Half, c.HalfGroups))
 }
 
 // partKinds are the kinds of processes, in the order of the tables.
@@ -25,7 +25,7 @@ func (r *Result) costTables() []*table {
 	traffic := &table{title: "What it asks of others while nothing happens, per second.",
 		head: []string{"groups", "", "commands to all Redis servers", "to each", "entries in Consul's log (without agents)", "requests to Consul", "queries waiting"}}
 	recovery := &table{title: "Until the groups can be written to again.",
-		head: []string{"groups", "", "one master killed", "a machine dies", "with so many masters"}}
+		head: []string{"groups", "", "one master killed", "many killed at once", "a machine dies with many"}}
 	for _, c := range r.Costs {
 		groups := fmt.Sprint(c.Groups)
 		for _, kind := range partKinds {
@@ -44,11 +44,15 @@ func (r *Result) costTables() []*table {
 			consul = []string{fmt.Sprintf("%.2f (%.2f)", c.Writes, c.ConsulIdle), fmt.Sprintf("%.1f", c.Requests), fmt.Sprintf("%.0f", c.Blocking)}
 		}
 		traffic.add(append([]string{groups, c.System, fmt.Sprintf("%.1f", c.Commands), fmt.Sprintf("%.2f", c.CommandsEach)}, consul...)...)
-		half := "-"
-		if c.HalfGroups > 0 {
-			half = millis(float64(c.Half))
-		}
-		recovery.add(groups, c.System, millis(float64(c.One)), half, fmt.Sprint(c.HalfGroups))
+		recovery.add(groups, c.System, millis(float64(c.One)), many(c.Killed, c.KilledGroups), many(c.Half, c.HalfGroups))
 	}
 	return []*table{usage, traffic, recovery}
+}
+
+// many is how long the last of some groups took, and how many they were.
+func many(took ms, groups int) string {
+	if groups == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s (of %d)", millis(float64(took)), groups)
 }
