@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 )
 
 func (c *CLI) drainCommand() *cobra.Command {
@@ -53,15 +54,15 @@ func (c *CLI) awaitDrained(ctx context.Context, k *catalog.Catalog, node string,
 		return err
 	}
 	for _, group := range groups {
-		for {
+		for why := "Consul does not answer"; ; {
 			s, err := k.ReadGroup(ctx, group, true)
 			if ctx.Err() != nil {
-				return coded{ExitTimeout, fmt.Errorf("%s is still master of %s after %s; \"status %s\" says why", node, group, limit, group)}
+				return coded{ExitTimeout, fmt.Errorf("not drained within %s: %s; \"status %s\" says more", limit, why, group)}
 			}
 			if err != nil {
 				return err
 			}
-			if s.Record == nil || s.Record.Master != node {
+			if why = undrained(s, node); why == "" {
 				break
 			}
 			select {
@@ -72,4 +73,20 @@ func (c *CLI) awaitDrained(ctx context.Context, k *catalog.Catalog, node string,
 	}
 	fmt.Fprintf(c.Stdout, "%s is not master\n", node)
 	return nil
+}
+
+// undrained says why a node is, or may yet become, master of a group; empty when it is not and will not.
+func undrained(s failover.State, node string) string {
+	rep, ours := s.Nodes[node]
+	switch r := s.Record; {
+	case r == nil || !ours:
+		return ""
+	case r.Phase == failover.Electing:
+		return "a master is being elected"
+	case r.Master == node:
+		return node + " is still master"
+	case rep.Ineligible == "":
+		return "its agent has not said yet that it is in maintenance"
+	}
+	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/consul/api"
 	"github.com/spf13/cobra"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
@@ -56,8 +57,12 @@ func (c *CLI) forgetNode(ctx context.Context, k *catalog.Catalog, group, node st
 		if !reported && (r == nil || !isMember(r, node)) {
 			return refusedf("no node %q in group %s, there is: %s", node, group, list(slices.Sorted(maps.Keys(s.Nodes))))
 		}
-		if r != nil && r.Master == node && (r.Phase == failover.Steady || rep.State == failover.StateOpen) {
+		switch {
+		case r == nil || r.Master != node:
+		case r.Phase == failover.Steady || rep.State == failover.StateOpen:
 			return refusedf("%s is master of epoch %d: replace it first, with switchover or failover", node, r.Epoch)
+		default:
+			return refusedf("%s was master of epoch %d and becomes a member when the next is chosen: forget it then", node, r.Epoch)
 		}
 		if r != nil && isMember(r, node) {
 			next := r.Clone()
@@ -103,6 +108,11 @@ func (c *CLI) forgetAgent(ctx context.Context, k *catalog.Catalog, group, agent 
 	if err := k.DeleteAgent(ctx, group, agent); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Stdout, "agent %s does not count in %s any more\n", agent, group)
-	return nil
+	fmt.Fprintf(c.Stdout, "agent %s does not count in %s any more", agent, group)
+	agents, err := k.AgentHealth(ctx)
+	if slices.ContainsFunc(agents, func(h catalog.Health) bool { return h.Meta["agent"] == agent && h.Status() != api.HealthCritical }) {
+		fmt.Fprint(c.Stdout, "; but it runs, and enters itself again while its configuration has the group")
+	}
+	fmt.Fprintln(c.Stdout)
+	return err
 }

@@ -143,7 +143,7 @@ func TestDrainOnARunningGroup(t *testing.T) {
 		}
 	}
 	expect(ExitOK, "redis is paused", "pause", "redis")
-	expect(ExitTimeout, old+" is still master of redis after 300ms", "drain", old, "-timeout", "300ms")
+	expect(ExitTimeout, "not drained within 300ms: "+old+" is still master", "drain", old, "-timeout", "300ms")
 	expect(ExitOK, "not in maintenance any more: redis-"+old, "drain", old, "-end")
 	mayBeMaster(t, s, old)
 	expect(ExitOK, "redis is not paused", "resume", "redis")

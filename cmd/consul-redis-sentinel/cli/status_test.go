@@ -105,6 +105,10 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 			"the failover ordered by joe@x was refused: no"},
 		{"an agent is dead", func(g *group) { g.agents[2].Checks[0].Status = "critical" },
 			"agent agent-c does not run, or not beside its Consul agent: nobody looks after redis-c"},
+		{"two agents have one node", func(g *group) {
+			g.Agents["agent-c"] = failover.AgentInfo{Agent: "agent-c", Nodes: []string{"redis-a", "redis-c"}}
+		},
+			"the agents agent-a and agent-c both have a node redis-a: give one of them another name"},
 		{"a witness is dead", func(g *group) { g.Agents["agent-w"] = failover.AgentInfo{Agent: "agent-w"} },
 			"agent agent-w does not run, or not beside its Consul agent: it has no vote"},
 		{"too few agents", func(g *group) { g.agents = g.agents[:1] },

@@ -93,10 +93,16 @@ func sayOrder(say *words, s failover.State) {
 }
 
 func sayAgents(say *words, out status) {
-	alive := 0
+	alive, of := 0, map[string]string{}
 	for _, a := range out.Agents {
 		if a.Alive {
 			alive++
+			for _, node := range a.Nodes {
+				if other := of[node]; other != "" {
+					say.f("the agents %s and %s both have a node %s: give one of them another name", other, a.Name, node)
+				}
+				of[node] = a.Name
+			}
 			continue
 		}
 		charge := "it has no vote"
