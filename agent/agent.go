@@ -5,7 +5,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -127,12 +129,15 @@ type agent struct {
 
 func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(context.Context, *config.Config) (*Parts, error)) (*agent, error) {
 	a := &agent{name: cfg.Agent.Name, version: o.Version, cfg: cfg, log: o.Logger.Named("agent"), byName: map[string]*group{}}
+	if err := os.MkdirAll(cfg.Agent.DataDir, 0o750); err != nil {
+		return nil, fmt.Errorf("create data_dir: %w", err)
+	}
 	var err error
-	if a.epochs, err = openEpochs(cfg.Agent.DataDir); err != nil {
+	if a.parts, err = parts(ctx, cfg); err != nil { // data_dir is this agent's alone from here on
 		return nil, err
 	}
-	a.servers = openServers(cfg.Agent.DataDir)
-	if a.parts, err = parts(ctx, cfg); err != nil {
+	if err := a.recall(); err != nil {
+		a.parts.Close(false)
 		return nil, err
 	}
 	a.leases = &leases{read: a.parts.Consul.ReadRecords, now: a.parts.Now, alarm: a.parts.Alarm, log: a.log, kick: make(chan struct{}, 1)}
@@ -145,12 +150,27 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(con
 	return a, nil
 }
 
+// recall reads what agents before this one kept in data_dir.
+func (a *agent) recall() (err error) {
+	dir := a.cfg.Agent.DataDir
+	if a.epochs, err = openEpochs(dir); err != nil {
+		return err
+	}
+	a.servers = openServers(dir)
+	if node, pid := a.servers.abandoned(a.cfg.Nodes, bootNow()); node != "" {
+		return fmt.Errorf("the configuration does not have node %q, or has it in another group or at another address, and its server "+
+			"(process %d) may take writes, which nobody would end: put it back and hand over first (switchover, drain), or stop the server; "+
+			"if it is to go on without an agent, delete %s", node, pid, a.servers.path)
+	}
+	return nil
+}
+
 func (a *agent) newGroup(gc config.Group) *group {
 	g := &group{
 		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
 		epochs: a.epochs, servers: a.servers, news: make(chan func() bool, 256), nodes: map[string]*node{},
-		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], watchTLS: watchTLS(a.cfg.Nodes, gc.Name), publish: a.publish.group,
+		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], watchTLS: watchTLS(a.cfg.Nodes, gc.Name), publish: a.publish.group, crowd: &a.publish.crowd,
 		unknown: make(chan struct{}, 1), mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)

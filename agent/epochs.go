@@ -20,9 +20,6 @@ type epochs struct {
 }
 
 func openEpochs(dir string) (*epochs, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("create data_dir: %w", err)
-	}
 	e := &epochs{path: filepath.Join(dir, "epochs.json"), seen: map[string]uint64{}}
 	b, err := os.ReadFile(e.path)
 	switch {

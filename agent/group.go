@@ -85,6 +85,9 @@ type group struct {
 	// away paces what is tried again while Consul does not answer.
 	away    backoff
 	publish func(*group)
+	// crowd is how many of the agent's groups are in a change of master. This one counts while counts is true.
+	crowd   *atomic.Int64
+	counts  bool
 	rescues *rescues
 	// told is what a master's agent said of it directly, because Consul did not answer it, and toldAt when. refused is why
 	// the last promises were not given.
@@ -170,6 +173,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 	v := &g.view
 	v.Now, v.Wall = g.now(), time.Now()
 	v.Session = g.store.Session() != ""
+	v.Crowd = g.others(g.crowd)
 	v.Local = v.Local[:0]
 	for _, name := range g.nodeNames() {
 		n := g.nodes[name]
@@ -183,7 +187,7 @@ func (g *group) step(ctx context.Context) time.Duration {
 		if n.info.RunID == "" {
 			known.RunID = n.recall(g.servers, known, v.Now)
 		}
-		l := n.local(known)
+		l := n.local(g.agent, known)
 		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.view.Settings().BusyAfter)
 		v.Local = append(v.Local, l)
 	}
@@ -326,8 +330,8 @@ func (g *group) noteReported() {
 			g.openIn = rep.Epoch
 		}
 	}
-	// A report of an opening that goes on from the freeze is newer than the word of that, however late it came.
-	if rep.State == failover.StateOpen && g.told.ReplID != "" && rep.Position.ReplID2 == g.told.ReplID {
+	// A report of an opening that goes on from the freeze, or from a place behind it, is newer than the word of that, however late it came.
+	if p := rep.Position; rep.State == failover.StateOpen && g.told.ReplID != "" && (p.ReplID2 == g.told.ReplID || p.Offset2 > g.told.Offset) {
 		g.told = peers.FrozenNotice{}
 	}
 }

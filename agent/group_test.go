@@ -57,6 +57,24 @@ func TestWordOfAFreezeIsForgotten(t *testing.T) {
 	}
 }
 
+// A word that comes after the freeze behind it, and after the opening behind that, is old as well: it froze at a lower offset.
+func TestWordOfAFreezeBeforeTheLast(t *testing.T) {
+	g, now, _ := taking(t)
+	g.nodes = nil
+	s := state(10, 5, false)
+	s.Nodes = map[string]failover.Report{"a": {State: failover.StateOpen, Position: failover.Position{ReplID: "r3", ReplID2: "r2", Offset2: 20}}}
+	g.take(s, 0)
+	g.noteReported()
+	*now += time.Second
+	for offset, want := range map[int64]failover.NodeState{10: failover.StateOpen, 30: failover.StateFrozen} {
+		g.hearFrozen(peers.FrozenNotice{Group: "redis", Node: "a", Epoch: 1, ReplID: "r1", Offset: offset})
+		g.noteReported()
+		if got := g.masterView().ReportedState; got != string(want) {
+			t.Errorf("frozen at %d: counts as %s, want %s", offset, got, want)
+		}
+	}
+}
+
 // A master that was reported open has opened, whatever its agent knows of it now, and though the record does not have it yet.
 func TestReportOfAnOpeningIsRemembered(t *testing.T) {
 	g, _, _ := taking(t)

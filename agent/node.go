@@ -173,7 +173,7 @@ func (n *node) stands(at plugin.Position, syncing bool) {
 
 // local is the node as the decision sees it. known is what Consul last held of it: it names the run of a
 // server that was dead before this agent started.
-func (n *node) local(known failover.Report) failover.Local {
+func (n *node) local(agent string, known failover.Report) failover.Local {
 	l := failover.Local{
 		Name: n.name, Address: n.address, Priority: n.priority, Zone: n.zone, Driver: n.driver,
 		Version: n.info.Version, TLS: n.server.TLS != nil,
@@ -189,8 +189,8 @@ func (n *node) local(known failover.Report) failover.Local {
 	if n.persistFailedRun == n.info.RunID {
 		l.PersistFailed = n.persistFailed
 	}
-	if l.RunID == "" {
-		l.RunID = known.RunID // this agent never saw it
+	if l.RunID == "" && known.Agent == agent {
+		l.RunID = known.RunID // this process never saw it
 	}
 	if l.State == failover.StateFrozen {
 		l.Master = ""
@@ -232,7 +232,7 @@ func (n *node) recall(s *servers, known failover.Report, now time.Duration) (run
 
 // keep is what an agent after this one needs to end the server.
 func (n *node) keep() keptServer {
-	return keptServer{RunID: n.info.RunID, PID: n.info.ProcessID, Started: n.started, Open: n.maybeOpen}
+	return keptServer{RunID: n.info.RunID, PID: n.info.ProcessID, Started: n.started, Open: n.maybeOpen, Group: n.group, Address: n.server.Address}
 }
 
 func (n *node) state() failover.NodeState {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/failover"
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/plugin"
 )
 
@@ -79,6 +80,15 @@ func TestServerThatItsDriverLost(t *testing.T) {
 		}
 		if n.dead = true; n.lost(now) {
 			t.Errorf("%s: lost, and its process has ended", c.name)
+		}
+	}
+}
+
+// Of a server that was never seen here, its run is known from what an agent of the same name reported. What another agent says is of another server.
+func TestRunThatAnotherAgentReported(t *testing.T) {
+	for agent, want := range map[string]string{"mine": "run", "another": ""} {
+		if got := new(node).local("mine", failover.Report{Agent: agent, RunID: "run"}).RunID; got != want {
+			t.Errorf("reported by %s: run %q, want %q", agent, got, want)
 		}
 	}
 }

@@ -170,16 +170,16 @@ func (g *group) askPromises(ctx context.Context, key string, a failover.AskPromi
 	if client == nil && len(a.Agents) > 0 {
 		return
 	}
-	begun, fence := g.now(), g.view.Fence()
+	begun := g.now()
 	agents := g.view.State.Agents
 	g.do(ctx, key, func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, fence/4)
+		ctx, cancel := context.WithTimeout(ctx, a.For/4)
 		defer cancel()
 		refusals := make(chan string, len(a.Agents))
 		for _, name := range a.Agents {
 			go func() {
 				answer, err := client.Promise(ctx, agents[name].Address, name, peers.PromiseRequest{Group: g.name,
-					Epoch: a.Epoch, Master: a.Node, RunID: a.RunID, For: fence})
+					Epoch: a.Epoch, Master: a.Node, RunID: a.RunID, For: a.For})
 				switch {
 				case err != nil:
 					refusals <- fmt.Sprintf("%s cannot be asked: %v", name, err)
@@ -195,7 +195,7 @@ func (g *group) askPromises(ctx context.Context, key string, a failover.AskPromi
 			why = max(why, <-refusals)
 		}
 		if why != "" {
-			sleep(ctx, fence/8) // who refuses does so for a while
+			sleep(ctx, a.For/8) // who refuses does so for a while
 		}
 		return func() {
 			if why != "" {
@@ -224,7 +224,7 @@ func (g *group) tellFrozen(ctx context.Context, n *node, why string) {
 		return
 	}
 	notice := peers.FrozenNotice{Group: g.name, Node: n.name, RunID: n.info.RunID, Epoch: r.Epoch,
-		ReplID: n.info.Position.ReplID, Why: why}
+		ReplID: n.info.Position.ReplID, Offset: n.info.Position.Offset, Why: why}
 	for name, info := range g.view.State.Agents {
 		if name == g.agent || info.Address == "" {
 			continue

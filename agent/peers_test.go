@@ -35,7 +35,7 @@ func TestPromisesThatAreRefused(t *testing.T) {
 		began := time.Now()
 		g := &group{name: "redis", news: make(chan func() bool, 1), running: map[string]bool{}, peers: &peerPort{client: others},
 			log: hclog.New(&hclog.LoggerOptions{Output: &log}), now: func() time.Duration { return time.Since(began) }}
-		a := failover.AskPromises{Node: "redis-a", Agents: []string{"b", "c"}}
+		a := failover.AskPromises{Node: "redis-a", Agents: []string{"b", "c"}, For: g.view.Fence()}
 		for g.now() < g.view.Fence()/2 {
 			g.askPromises(t.Context(), "promises", a)
 			(<-g.news)()

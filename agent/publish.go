@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,10 +27,10 @@ type publisher struct {
 	mu     sync.Mutex
 	nodes  map[string]*published
 	groups map[string]standing
-	// changing are the groups that are in a change of master.
-	changing map[string]bool
-	ctx      context.Context
-	wg       sync.WaitGroup
+	// crowd is how many groups are in a change of master.
+	crowd atomic.Int64
+	ctx   context.Context
+	wg    sync.WaitGroup
 }
 
 const (
@@ -74,7 +75,7 @@ type published struct {
 }
 
 func newPublisher(c registrar, log hclog.Logger) *publisher {
-	return &publisher{catalog: c, log: log, nodes: map[string]*published{}, groups: map[string]standing{}, changing: map[string]bool{}}
+	return &publisher{catalog: c, log: log, nodes: map[string]*published{}, groups: map[string]standing{}}
 }
 
 // run removes what an earlier configuration registered and this one does not, and keeps the rest until ctx ends.
@@ -157,16 +158,14 @@ func (d *published) mayWait(g *group, n *node) bool {
 // holds tells whether a group that has just changed masters waits with what it has to tell, as others of this agent are about to:
 // it would cost Consul the commits that those wait for.
 func (p *publisher) holds(g *group) bool {
-	p.changing[g.name] = g.changing()
+	if changes := g.changing(); changes != g.counts {
+		g.counts = changes
+		p.crowd.Add(map[bool]int64{true: 1, false: -1}[changes])
+	}
 	if g.view.Now >= g.view.Memory.EpochSeen+heldFor {
 		return false
 	}
-	for name, changes := range p.changing {
-		if changes && name != g.name {
-			return true
-		}
-	}
-	return false
+	return g.others(&p.crowd) > 0
 }
 
 // agentCheck shows in the agent's own check where its groups stand, and what each waits for. Those that wait stand first, as

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/consul-redis-sentinel/consul-redis-sentinel/config"
 )
 
 // servers keeps in data_dir which processes the servers are and whether they take writes, so that an agent that starts beside one
@@ -32,6 +35,9 @@ type keptServer struct {
 	Started time.Duration `json:"started_ns"`
 	// Open tells that it was ordered to take writes, and has not confirmed since that it takes none.
 	Open bool `json:"open,omitempty"`
+	// Group and Address are those of the node.
+	Group   string `json:"group,omitempty"`
+	Address string `json:"address,omitempty"`
 	// MinReplicas is the server's own min-replicas-to-write, while the agent has set another; nil while it has not.
 	MinReplicas *int `json:"min_replicas_to_write,omitempty"`
 }
@@ -61,14 +67,32 @@ func (s *servers) put(node string, run keptServer) bool {
 	defer s.mu.Unlock()
 	known := s.kept.Runs[node]
 	switch {
-	case run.RunID == "" || run.RunID == known.RunID && run.Open == known.Open:
+	case run.RunID == "":
 		return false
 	case run.RunID == known.RunID:
-		known.Open = run.Open
-		run = known
+		run.PID, run.Started, run.MinReplicas = known.PID, known.Started, known.MinReplicas
+	}
+	if run == known {
+		return false
 	}
 	s.kept.Runs[node] = run
 	return true
+}
+
+// abandoned names a server that may be open, and its process, that a configuration does not have, or has in another group or
+// at another address; empty when there is none. Nobody would close it any more.
+func (s *servers) abandoned(nodes []config.Node, now time.Duration) (node string, pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, run := range s.kept.Runs {
+		has := slices.ContainsFunc(nodes, func(c config.Node) bool {
+			return c.Name == name && (run.Address == "" || c.Group == run.Group && c.Address == run.Address)
+		})
+		if !has && run.Open && findProcess(run.PID, now-run.Started) != nil {
+			return name, run.PID
+		}
+	}
+	return "", 0
 }
 
 // keepMinReplicas keeps what a run had as its own min-replicas-to-write, or nil when it has it again.

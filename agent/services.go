@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
@@ -141,7 +142,7 @@ func (g *group) turning(n *node) bool {
 	switch {
 	case r == nil:
 		return false
-	case g.downSince != 0 && v.Now < g.downSince+holdFor:
+	case g.downSince != 0 && v.Now < g.downSince+v.Crowded(holdFor):
 		return true
 	case n.dead || v.Now > v.Memory.EpochSeen+turnFor:
 		return false
@@ -153,15 +154,26 @@ func (g *group) turning(n *node) bool {
 	return !arrived
 }
 
-// changing tells whether the group is in a change of master that may be over in a moment.
+// changing tells whether the group is in a change of master that may be over in a moment, or about to be.
 func (g *group) changing() bool {
 	v := &g.view
-	r := v.State.Record
-	if r == nil || v.Now >= v.Memory.EpochSeen+v.Fence()+turnFor {
+	r, m := v.State.Record, v.Memory
+	if r == nil {
 		return false
 	}
-	_, open := r.Open()
-	return r.Phase == failover.Electing || !open
+	if _, open := r.Open(); r.Phase == failover.Steady && open {
+		return v.Judgement.Verdict == failover.Down && v.Now < g.downSince+heldFor || m.QuorumSeen > 0 && v.Now < m.QuorumSeen+heldFor
+	}
+	return v.Now < m.EpochSeen+v.Fence()+turnFor
+}
+
+// others is how many groups of a crowd are other ones.
+func (g *group) others(crowd *atomic.Int64) int {
+	others := int(crowd.Load())
+	if g.counts {
+		others--
+	}
+	return others
 }
 
 // unseen tells whether nothing is known of a node yet: the driver has not looked at it since the agent started.

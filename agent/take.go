@@ -75,7 +75,7 @@ func (g *group) takeLease(l failover.Lease, seen uint64) (look bool) {
 	}
 	young := v.Lease.Record != nil && g.now() < v.Lease.Begun+v.Fence()/2
 	look = l.Index != v.Lease.Index || !young
-	g.leaseRead, l.Extended = l.Begun, v.Lease.Extended
+	g.leaseRead, l.Extended, l.ExtendedFor = l.Begun, v.Lease.Extended, v.Lease.ExtendedFor
 	g.noteRecord(l.Index)
 	v.Lease = l
 	if l.Index > v.State.RecordIndex {

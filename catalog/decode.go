@@ -69,7 +69,9 @@ func decodeKey(s *failover.State, key string, p *api.KVPair) (err error) {
 	switch dir + "/" {
 	case dirVotes:
 		if p.Session == "" {
-			return nil // nobody stands for it
+			// Nobody stands for it, so it is no verdict; but it is there, which an election compares.
+			s.Votes[name] = failover.Vote{Index: p.ModifyIndex}
+			return nil
 		}
 		err := entry(s.Votes, name, p)
 		if v, ok := s.Votes[name]; ok {

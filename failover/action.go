@@ -60,6 +60,7 @@ type (
 		Node, RunID string
 		Epoch       uint64
 		Agents      []string
+		For         time.Duration
 	}
 	// TellVote tells the other agents what this one thinks of the master.
 	TellVote struct{ Vote Vote }

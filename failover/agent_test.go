@@ -273,7 +273,6 @@ func (w *world) do(a *simAgent, act Action) {
 // askPromises asks each of the agents, and prolongs the lease when all have promised.
 func (w *world) askPromises(a *simAgent, ask AskPromises) {
 	begun, life, missing, open := w.now, a.life, len(ask.Agents), true
-	fence := a.view.Fence()
 	done := func() {
 		if a.alive && a.life == life {
 			delete(a.running, ask.Key())
@@ -286,7 +285,7 @@ func (w *world) askPromises(a *simAgent, ask AskPromises) {
 		done()
 		return
 	}
-	w.later(fence/4, func() {
+	w.later(ask.For/4, func() {
 		if open {
 			open = false
 			done()
@@ -299,7 +298,7 @@ func (w *world) askPromises(a *simAgent, ask AskPromises) {
 					continue
 				}
 				b.view.Now = w.now
-				if why := b.view.GivePromise(ask.Epoch, ask.Node, ask.RunID, fence); why != "" {
+				if why := b.view.GivePromise(ask.Epoch, ask.Node, ask.RunID, ask.For); why != "" {
 					w.note("%s promises nothing to %s: %s", b.name, a.name, why)
 					continue
 				}

@@ -69,13 +69,14 @@ func Choose(s State, uncounted bool) Choice {
 		refuse(func(e entrant) bool { return e.Node != target && !ofMaster(e) }, target+" is wanted")
 	}
 	if len(field) > 1 {
-		// An old master that the quorum could not reach, or that an operator wants replaced, comes back only when nobody else
-		// can serve; but where no counted run is left, it may be the only one that has what was written. One that has not opened
-		// when two changes of master in a row came to nothing gives way in any case.
+		// An old master that the quorum could not reach, that refuses connections a second time though it runs, or that an operator
+		// wants replaced, comes back only when nobody else can serve; but where no counted run is left, it may be the only one that
+		// has what was written. One that has not opened when two changes of master in a row came to nothing gives way in any case.
 		last, _ := r.newest()
 		master := s.Nodes[r.Master]
 		opened := master.RunID == r.RunID && r.opening(master.Position.ReplID) < 0 // which did not reach the lineage
-		replaced := !uncounted && (r.Election.Evidence == Silent || r.Election.Kind == ForOrder)
+		refuses := r.Election.Evidence == Gone && r.Evidence == Gone
+		replaced := !uncounted && (r.Election.Evidence == Silent || refuses || r.Election.Kind == ForOrder)
 		if closed := r.Epoch >= last.Epoch+2 && !opened; replaced || closed {
 			refuse(ofMaster, "it is the master to be replaced, and another can serve")
 		}

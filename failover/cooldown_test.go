@@ -46,7 +46,8 @@ func TestCooldown(t *testing.T) {
 		{"and then not doubled", Silent, Silent, 5, 90 * s, 90 * s},
 		{"a master that does not serve", NotServing, NotServing, 1, 10 * s, 20 * s},
 		{"no cooldown", Silent, Silent, 5, 0, 0},
-		{"a server that is gone", Gone, Gone, 5, 10 * s, 0},
+		{"a server that is gone", Gone, Gone, 0, 10 * s, 0},
+		{"one that was chosen again, and refuses again", Gone, Gone, 2, 10 * s, 40 * s},
 		{"silence after what was gone", Silent, Gone, 5, 10 * s, 0},
 		{"silence after what did not serve", Silent, NotServing, 5, 10 * s, 0},
 		{"no service after silence", NotServing, Silent, 5, 10 * s, 0},
@@ -55,6 +56,9 @@ func TestCooldown(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := votedDown(c.by, c.last, c.repeats, c.cooldown)
 			v.Memory.EpochSeen = v.Now
+			if c.repeats == 0 { // another was master before
+				v.State.Record.Eligible["b"] = Member{RunID: "run-b", MasterOf: v.State.Record.Epoch - 1}
+			}
 			until := v.cooldown(Count(v.State))
 			if c.want == 0 {
 				if until > v.Now || !does[Elect](v) {

@@ -50,14 +50,18 @@ func (r *Record) Forget(node string) {
 	r.Forgotten++
 }
 
-// countAnew counts no member until it has reached what the master has then.
-func (r *Record) countAnew() {
+// countAnew counts no member until it has reached what the master has then. Fewer than k go on as if the others had been forgotten: what
+// was acknowledged until now may be on any of them.
+func (r *Record) countAnew(k int) {
 	for name, m := range r.Eligible {
 		m.RunID = ""
 		r.Eligible[name] = m
 	}
-	r.Forgotten = 0
+	r.Forgotten = r.short(k)
 }
+
+// short is by how much the members are fewer than k.
+func (r *Record) short(k int) int { return max(0, k-len(r.Eligible)) }
 
 // keepDurability lets the record's durability follow the settings. To ask for less of WAIT needs more reports, which is safe
 // at once. To ask for more needs fewer: what was acknowledged until now may be on fewer members than that
@@ -67,8 +71,8 @@ func (v *View) keepDurability(next *Record) (why []string) {
 	now, _ := ParseDurability(next.Durability)
 	if now <= 1 {
 		next.Forgotten = 0 // one was enough, and it was said of which
-	} else if next.Forgotten > 0 && len(next.uncounted()) == 0 {
-		next.countAnew()
+	} else if next.Forgotten > next.short(now) && len(next.uncounted()) == 0 {
+		next.countAnew(now)
 		why = append(why, "all members are counted anew, without those that were forgotten")
 	}
 	k, err := ParseDurability(want)
@@ -79,7 +83,7 @@ func (v *View) keepDurability(next *Record) (why []string) {
 		if len(next.uncounted()) > 0 {
 			return why // while somebody is not counted, the group could lose nobody else
 		}
-		next.countAnew()
+		next.countAnew(k)
 	}
 	next.Durability = want
 	return append(why, fmt.Sprintf("durability is %s", want))
@@ -89,7 +93,7 @@ func (v *View) keepDurability(next *Record) (why []string) {
 func (v *View) sayDurability(d *Decision, next *Record) {
 	want := v.Settings().Durability
 	now, _ := ParseDurability(next.Durability)
-	if next.Forgotten > 0 {
+	if next.Forgotten > next.short(now) {
 		d.wait("%d member(s) were forgotten: of the others %d must report in an election, until these have caught up or are forgotten: %s",
 			next.Forgotten, next.needs(), strings.Join(next.uncounted(), ", "))
 	}

@@ -165,6 +165,36 @@ func TestForgottenMembersAcknowledged(t *testing.T) {
 	}
 }
 
+// The only member that is left may have what it acknowledged with others that were forgotten, or before more were asked for. It goes on
+// being waited for.
+func TestTheOnlyMemberMayHaveAcknowledged(t *testing.T) {
+	for was, anew := range map[string]int{"wait:1": 1, "wait:2": 0} {
+		r := sampleRecord()
+		r.Phase, r.Election, r.Durability = Steady, nil, was
+		r.Forget("c")
+		s := DefaultSettings()
+		s.Durability = "wait:2"
+		v := &View{State: State{Settings: &s}}
+		if why := v.keepDurability(r); len(why) != anew || len(r.uncounted()) != anew {
+			t.Errorf("%s: %v, %+v; want %d counted anew", was, why, r, anew)
+		}
+		for range 2 {
+			if got := r.needs(); got != 1 {
+				t.Errorf("%s: %d must report, want 1: %+v", was, got, r)
+			}
+			r.Eligible["b"] = Member{RunID: "run-b"}
+			if why := v.keepDurability(r); len(why) > 0 {
+				t.Errorf("%s: counted anew: %v", was, why)
+			}
+		}
+		// Once as many as are asked for have been counted, nobody is missed any more.
+		r.Eligible["e"] = Member{RunID: "run-e"}
+		if why := v.keepDurability(r); len(why) != 1 || r.Forgotten != 0 {
+			t.Errorf("%s: with a new member: %v, %+v", was, why, r)
+		}
+	}
+}
+
 // A member that is being waited for is waited for once more when it is counted anew: what was written since counts too.
 func TestGoalOfOneCountedAnew(t *testing.T) {
 	v := calm("a")
@@ -180,7 +210,7 @@ func TestGoalOfOneCountedAnew(t *testing.T) {
 	v.Local[0].Position.Offset = 400
 	v.Now += time.Second
 	v.State.Record = v.State.Record.Clone()
-	v.State.Record.countAnew()
+	v.State.Record.countAnew(1)
 	v.Note()
 	v.Local[0].LookedAt = v.Now + 1
 	v.Note()

@@ -35,7 +35,7 @@ func (v *View) Propose(r *Record, index uint64) {
 // failsafe asks for promises when a good part of the lease of an open master has passed without a read.
 func (v *View) failsafe(d *Decision, n *Local) {
 	fence := v.Fence()
-	ask := max(v.Lease.Begun, v.Lease.Extended) + fence/2
+	ask := v.Lease.end(fence) - fence/2
 	if v.Now < ask {
 		d.wake(ask)
 		return
@@ -46,7 +46,7 @@ func (v *View) failsafe(d *Decision, n *Local) {
 		return
 	}
 	d.wait("Consul does not answer; %s stays open while the agents of all members promise to open nothing (%v)", n.Name, agents)
-	d.do(AskPromises{Node: n.Name, RunID: n.RunID, Epoch: v.Lease.Record.Epoch, Agents: agents})
+	d.do(AskPromises{Node: n.Name, RunID: n.RunID, Epoch: v.Lease.Record.Epoch, Agents: agents, For: fence})
 	d.wake(v.Now + fence/8)
 }
 
@@ -87,9 +87,8 @@ func (v *View) promisers(n *Local) (agents, missing []string) {
 // Extend prolongs the lease of a master by promises that were asked for at begun and that all have given. A promise
 // extends a lease that has not ended; it never revives one.
 func (v *View) Extend(a AskPromises, begun time.Duration) {
-	fence := v.Fence()
-	if !Kept(OnlyExtends) || v.Now < v.Lease.Until(a.Node, a.RunID, max(v.Highest, a.Epoch), fence) && v.Lease.Record.Epoch == a.Epoch {
-		v.Lease.Extended = max(v.Lease.Extended, begun)
+	if !Kept(OnlyExtends) || v.Now < v.Lease.Until(a.Node, a.RunID, max(v.Highest, a.Epoch), v.Fence()) && v.Lease.Record.Epoch == a.Epoch {
+		v.Lease.Extended, v.Lease.ExtendedFor = begun, a.For
 	}
 }
 

@@ -51,7 +51,10 @@ var situations = map[Rule]func() error{
 		return nil
 	},
 	OpenByRead: func() error {
-		v := standing(func(v *View) { v.Lease.Begun, v.Lease.Extended = v.Now-4*time.Second, v.Now-time.Second })
+		v := standing(func(v *View) {
+			v.Lease.Begun, v.Lease.Extended = v.Now-4*time.Second, v.Now-time.Second
+			v.Lease.ExtendedFor = 3 * time.Second
+		})
 		if does[OpenServer](v) {
 			return fmt.Errorf("opens by a promise alone")
 		}
@@ -62,7 +65,7 @@ var situations = map[Rule]func() error{
 			v.Lease.Begun = v.Now - 4*time.Second
 			v.Local[0].State, v.Local[0].MaybeOpen = StateOpen, true
 		})
-		v.Extend(AskPromises{Node: "b", RunID: "run-b", Epoch: 2}, v.Now-time.Second)
+		v.Extend(AskPromises{Node: "b", RunID: "run-b", Epoch: 2, For: v.Fence()}, v.Now-time.Second)
 		if !does[Freeze](v) {
 			return fmt.Errorf("a lease that had ended was revived by promises")
 		}
@@ -181,5 +184,21 @@ func TestWhoIsAsked(t *testing.T) {
 	v.Lease.Index++ // a later record, without it
 	if got := asked(v); !slices.Equal(got, []string{"agent-a", "agent-c"}) {
 		t.Errorf("asks %v, though d was forgotten", got)
+	}
+}
+
+// Promises hold for as long as they were given for. A lease that is lengthened meanwhile does not lengthen them, and one that is
+// shortened bounds them.
+func TestPromisesKeepTheirLength(t *testing.T) {
+	v := standing(nil)
+	v.Extend(AskPromises{Node: "b", RunID: "run-b", Epoch: 2, For: 3 * time.Second}, v.Now)
+	if got := v.Lease.Until("b", "run-b", 2, 10*time.Second); got != v.Lease.Begun+10*time.Second {
+		t.Errorf("a read of a longer lease: until %v", got-v.Now)
+	}
+	v.Lease.Begun -= time.Hour
+	for fence, want := range map[time.Duration]time.Duration{10 * time.Second: 3 * time.Second, time.Second: time.Second} {
+		if got := v.Lease.Until("b", "run-b", 2, fence) - v.Now; got != want {
+			t.Errorf("by promises alone, with a lease of %v: for %v, want %v", fence, got, want)
+		}
 	}
 }

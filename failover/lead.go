@@ -34,7 +34,7 @@ func (v *View) lead(d *Decision) {
 			d.wait("leaves the lock to the agents of those that may take over")
 			return
 		}
-		d.do(AcquireLock{})
+		v.take(d)
 	case !v.leads():
 		if need {
 			d.wait("agent %s leads: %s", v.State.Leader, why)
@@ -55,7 +55,7 @@ func (v *View) lead(d *Decision) {
 func (v *View) lock(d *Decision, does string) bool {
 	switch {
 	case v.State.Leader == "":
-		d.do(AcquireLock{})
+		v.take(d)
 	case !v.leads():
 		d.wait("agent %s %s", v.State.Leader, does)
 	case !v.informed():
@@ -64,6 +64,15 @@ func (v *View) lock(d *Decision, does string) bool {
 		return true
 	}
 	return false
+}
+
+// take takes the lock that nobody has. Where only the record was read anew, somebody may have it by now.
+func (v *View) take(d *Decision) {
+	if v.State.RecordIndex > v.State.Index {
+		d.do(Reread{"the record is newer than what is known of the lock"})
+	} else {
+		d.do(AcquireLock{})
+	}
 }
 
 // informed tells whether the state was read since this agent holds the lock.
@@ -118,7 +127,7 @@ func (v *View) turn() time.Duration {
 		case agent == v.Agent:
 			return before
 		case slices.Contains(down, agent):
-			before += electAfter
+			before += v.Crowded(electAfter)
 		default:
 			before += voteAfter
 		}
@@ -240,10 +249,11 @@ func (v *View) down() bool {
 }
 
 // cooldown is until when a quorum is not acted upon, because the last change of master was for the same kind of evidence:
-// masters that change places every few seconds help nobody. A server that is gone is not waited for.
+// masters that change places every few seconds help nobody. A server that is gone is not waited for, unless it was the master before and was
+// chosen again: it has not ended, only others cannot reach it.
 func (v *View) cooldown(t Tally) time.Duration {
 	r, wait := v.State.Record, time.Duration(v.Settings().Cooldown)
-	if t.Evidence == Gone || t.Evidence != r.Evidence || wait == 0 {
+	if t.Evidence != r.Evidence || wait == 0 || t.Evidence == Gone && !r.again() {
 		return 0
 	}
 	return v.Memory.MasterSeen + min(wait<<min(r.Repeats, 6), max(wait, maxCooldown))
@@ -285,6 +295,10 @@ func (v *View) unwanted() string {
 func (v *View) orderRefused() string {
 	s, r := v.State, v.State.Record
 	target := s.Order.Target
+	if !s.Order.meant(r) {
+		return fmt.Sprintf("it was ordered in epoch %d, and %s is master of epoch %d since: order it anew if that is to be replaced",
+			s.Order.Epoch, r.Master, r.Epoch)
+	}
 	if _, known := s.Nodes[target]; target != "" && !known {
 		return fmt.Sprintf("no node of this group is named %q; there are %s", target, strings.Join(v.nodeNames(), ", "))
 	}
@@ -311,6 +325,9 @@ func (v *View) orderRefused() string {
 	return "no replica can take over: " + strings.Join(refusals, "; ")
 }
 
+// meant tells whether a change of master was ordered in the record's epoch.
+func (o *Order) meant(r *Record) bool { return o.Epoch == 0 || o.Epoch == r.Epoch }
+
 // unready says why a node could not take over from a living master now.
 func (v *View) unready(name string) string {
 	r := v.State.Record
@@ -331,7 +348,7 @@ func (v *View) unready(name string) string {
 // conduct leads the attempt in progress to its commit.
 func (v *View) conduct(d *Decision) {
 	s, r := v.State, v.State.Record
-	if o := v.waiting(OrderFailover); o != nil && o.AcceptLoss && r.Election.AcceptLoss == "" {
+	if o := v.waiting(OrderFailover); o != nil && o.AcceptLoss && o.meant(r) && r.Election.AcceptLoss == "" {
 		d.do(v.overrule(o))
 		return
 	}
@@ -451,7 +468,7 @@ func (v *View) commit(choice Choice, fenced string) Commit {
 	chosen := s.Nodes[choice.Node]
 	next := r.Clone()
 	next.Epoch, next.Phase, next.Election, next.Since, next.CalledOff = r.Epoch+1, Steady, nil, v.Wall, time.Time{}
-	next.Master, next.RunID, next.Address = chosen.Node, chosen.RunID, chosen.Address
+	next.Master, next.RunID, next.Agent, next.Address = chosen.Node, chosen.RunID, chosen.Agent, chosen.Address
 	again := r.Evidence == r.Election.Evidence && (r.Election.Kind == ForFailure || choice.Node == r.Master)
 	if next.Evidence = r.Election.Evidence; again {
 		next.Repeats = r.Repeats + 1

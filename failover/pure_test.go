@@ -172,6 +172,14 @@ func TestChoose(t *testing.T) {
 			})
 		}, false, "b", "a: it was restarted"},
 		{"nobody", func(s *State) { s.Record.Eligible = nil }, false, "", "a: it is dead"},
+		{"an old master that refused connections, though it runs", func(s *State) {
+			s.Record.Election.Evidence = Gone
+			alter(s, "a", func(r *Report) { r.State, r.Position = StateFrozen, Position{ReplID: "r3", Offset: 300} })
+		}, false, "a", ""},
+		{"not when it refused them before", func(s *State) {
+			s.Record.Election.Evidence, s.Record.Evidence = Gone, Gone
+			alter(s, "a", func(r *Report) { r.State, r.Position = StateFrozen, Position{ReplID: "r3", Offset: 300} })
+		}, false, "b", "a: it is the master to be replaced"},
 		{"uncounted runs as a last resort", func(s *State) {
 			s.Record.Eligible = map[string]Member{"b": {RunID: "old"}, "c": {RunID: "old"}}
 		}, true, "b", "the first by name"},

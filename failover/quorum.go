@@ -101,6 +101,9 @@ func (v *View) vote(d *Decision) {
 	given, voted := v.State.Votes[v.Agent]
 	_, unwritten := v.Heard.votesUnder[v.Agent]
 	now := Vote{Epoch: r.Epoch, Master: r.Master, Since: v.Wall}
+	if slices.ContainsFunc(v.Local, func(n Local) bool { return n.Name == r.Master && n.RunID == r.RunID && n.Dead }) {
+		now.Ended = r.RunID
+	}
 	_, opened := r.Open()
 	switch told := v.Memory.Told.Vote; {
 	case v.against():
@@ -132,12 +135,15 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 		switch {
 		case rep.State == StateFrozen && rep.RunID == r.RunID:
 			return true, fmt.Sprintf("%s is frozen at %d", r.Master, rep.Position.Offset), 0
-		case rep.State == StateFrozen:
+		case rep.State == StateFrozen && r.byItsAgent(rep):
 			return true, fmt.Sprintf("%s was restarted, which starts it frozen", r.Master), 0
-		case rep.State == StateDead && rep.RunID == r.RunID:
+		case rep.State == StateDead && rep.RunID == r.RunID && r.byItsAgent(rep):
 			// Of another run it says nothing: its agent may not know yet that the server was started again.
 			return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 		}
+	}
+	if r.RunID != "" && v.State.Votes[r.Agent].Ended == r.RunID {
+		return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 	}
 	until = v.Memory.Seen + fenceWait(r.lease(v.Settings()))
 	ended := ok && rep.Attempt == attempt && rep.State == StateDead // in whatever run: its agent is there, and has no lease

@@ -33,6 +33,9 @@ type Record struct {
 	Master string `json:"master"`
 	// RunID is the run of the master's server that the record names. Another run is not master.
 	RunID string `json:"run_id"`
+	// Agent is that of the master's node when the record named it. What another agent reports of a node of that name is about
+	// another server.
+	Agent string `json:"agent,omitempty"`
 	// Address is where clients reach the master: "host:port".
 	Address string `json:"address"`
 	// Eligible is the membership of the group: every node other than the master whose acknowledgement a
@@ -42,7 +45,8 @@ type Record struct {
 	// master. It follows Settings.Durability as soon as that is safe.
 	Durability string `json:"durability"`
 	// Forgotten is how many members were forgotten since all were counted last: each may have been one of the k that
-	// acknowledged a write, so of the others as many must report as before.
+	// acknowledged a write, so of the others as many must report as before. Of members that are fewer than k, those that are missing
+	// count as forgotten.
 	Forgotten int `json:"forgotten,omitempty"`
 	// FenceAfter is the length of the master's lease. It follows Settings.FenceAfter.
 	FenceAfter Duration `json:"fence_after,omitempty"`
@@ -125,6 +129,20 @@ func (r *Record) Open() (Opening, bool) {
 	o, ok := r.newest()
 	return o, ok && o.Epoch == r.Epoch
 }
+
+// again tells whether the master is the one of the epoch before.
+func (r *Record) again() bool {
+	for _, m := range r.Eligible {
+		if m.MasterOf == r.Epoch-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// byItsAgent tells whether a report of the master is by the agent that had it when the record named it. Another that has a node of
+// that name speaks of another server.
+func (r *Record) byItsAgent(rep Report) bool { return r.Agent == "" || rep.Agent == r.Agent }
 
 // reopened tells whether a master that has opened in the record's epoch is, at this position, in an opening of its own
 // that the lineage lacks. Replicas are attached to it, and a second one on top of that would be no known history.

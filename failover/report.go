@@ -125,7 +125,7 @@ func (v *View) passing(n *Local, now, last Report) bool {
 	switch {
 	case now.State == StateDead && master:
 		// The votes say the same, and the election that they bring asks for another report.
-		return v.Now < v.Memory.MasterDied+openingFor
+		return v.Now < v.Memory.MasterDied+v.Crowded(openingFor)
 	case now.State == StateDead:
 		return opening
 	case last.State == StateDead && last.RunID == n.RunID:

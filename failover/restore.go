@@ -48,7 +48,7 @@ func (v *View) closed(target string) string {
 	r, attempt := v.State.Record, v.State.RecordIndex
 	master, chosen := v.State.Nodes[r.Master], v.State.Nodes[target]
 	_, member := r.Eligible[target]
-	if master.Attempt == attempt && (master.State == StateFrozen || master.State == StateDead) || member && chosen.Attempt == attempt {
+	if master.Attempt == attempt && r.byItsAgent(master) && (master.State == StateFrozen || master.State == StateDead) || member && chosen.Attempt == attempt {
 		return r.Master
 	}
 	return ""

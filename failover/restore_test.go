@@ -89,6 +89,11 @@ func TestClosedForWhomAnOperatorNames(t *testing.T) {
 			alter(s, "a", func(r *Report) { r.Attempt = 0 })
 			alter(s, "b", func(r *Report) { r.Attempt = 0 })
 		}, ""},
+		{"another agent has a server of that name", func(s *State) {
+			s.Record.Agent = "agent-a"
+			alter(s, "a", func(r *Report) { r.Agent, r.RunID, r.State = "agent-x", "run-x", StateFrozen })
+			alter(s, "b", func(r *Report) { r.Attempt = 0 })
+		}, ""},
 	} {
 		v := &View{State: electing(func(s *State) {
 			if c.change != nil {

@@ -438,3 +438,107 @@ func TestLeaseThatWasProposed(t *testing.T) {
 		t.Errorf("a lease lasts %s, and the record, which is newer, has %s", got, want)
 	}
 }
+
+// What became of the old master's server is known from the agent that the record names, by its report or its vote. Another that has a
+// node of the same name speaks of another server: the lease is waited for.
+func TestFencedByTheWordOfItsAgent(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		change func(s *State)
+		want   bool
+	}{
+		{"restarted", func(s *State) { alter(s, "a", func(r *Report) { r.RunID, r.State = "another", StateFrozen }) }, true},
+		{"restarted, by another's word", func(s *State) {
+			alter(s, "a", func(r *Report) { r.Agent, r.RunID, r.State = "agent-x", "another", StateFrozen })
+		}, false},
+		{"ended", nil, true},
+		{"ended, by another's word", func(s *State) { alter(s, "a", func(r *Report) { r.Agent = "agent-x" }) }, false},
+		{"ended, by a report for another attempt", func(s *State) { alter(s, "a", func(r *Report) { r.Attempt = 8 }) }, false},
+		{"ended, by its vote", func(s *State) {
+			delete(s.Nodes, "a")
+			s.Votes = map[string]Vote{"agent-a": {Ended: "run-a"}}
+		}, true},
+		{"another run ended, by its vote", func(s *State) {
+			delete(s.Nodes, "a")
+			s.Votes = map[string]Vote{"agent-a": {Ended: "run-0"}}
+		}, false},
+		{"ended, by another's vote", func(s *State) {
+			delete(s.Nodes, "a")
+			s.Votes = map[string]Vote{"agent-x": {Ended: "run-a"}}
+		}, false},
+	} {
+		v := &View{Now: time.Hour, State: electing(func(s *State) {
+			s.Record.Agent = "agent-a"
+			alter(s, "a", func(r *Report) { r.Agent = "agent-a" })
+			if c.change != nil {
+				c.change(s)
+			}
+		})}
+		v.Note()
+		if fenced, how, _ := v.fencing(); fenced != c.want {
+			t.Errorf("%s: %v, %q", c.what, fenced, how)
+		}
+		later(v, fenceWait(v.Fence()))
+		if fenced, _, _ := v.fencing(); !fenced {
+			t.Errorf("%s: not when the lease has ended", c.what)
+		}
+	}
+}
+
+// The vote of the master's own agent says which run has ended, and says it anew when it learns of it.
+func TestVoteSaysThatTheRunHasEnded(t *testing.T) {
+	v := calm("a")
+	v.Judgement = Judgement{Epoch: 3, Master: "a", Verdict: Down, Evidence: Gone}
+	if told := tells(v); told.Vote.Ended != "" || told.Vote.Verdict != Down {
+		t.Errorf("tells %+v", told.Vote)
+	}
+	v.Local[0].Dead = true
+	if told := tells(v); told.Vote.Ended != "run-a" {
+		t.Errorf("tells %+v of a run that has ended", told.Vote)
+	}
+	v.Local[0].RunID = "another"
+	if told := tells(v); told.Vote.Ended != "" {
+		t.Errorf("tells %+v when another run has ended", told.Vote)
+	}
+}
+
+// While the record is known and the lock is not, as when the record alone was read, nobody takes the lock.
+func TestLockThatIsNotKnown(t *testing.T) {
+	v := calm("b")
+	v.State.Order = &Order{Kind: OrderFailover, By: "me"}
+	v.State.Index = v.State.RecordIndex - 1
+	v.Note()
+	if does[AcquireLock](v) || !does[Reread](v) {
+		t.Errorf("it does %v", Decide(v).Actions)
+	}
+	v.State.Index = v.State.RecordIndex
+	if !does[AcquireLock](v) {
+		t.Errorf("it does %v", Decide(v).Actions)
+	}
+}
+
+// An order is for the epoch in which it was given: the master that came of it meanwhile is not replaced as well.
+func TestOrderOfAnotherEpoch(t *testing.T) {
+	for _, c := range []struct {
+		epoch uint64 // of the order; the record's is 3
+		want  bool
+	}{{0, true}, {3, true}, {2, false}} {
+		order := &Order{ID: "1", Kind: OrderFailover, AcceptLoss: true, By: "me", Epoch: c.epoch}
+		v := calm("b")
+		v.State.Leader, v.State.Order, v.StateBegun = "b", order, v.Now
+		v.Note()
+		v.StateBegun = v.Now
+		if does[Elect](v) != c.want || does[RefuseOrder](v) == c.want {
+			t.Errorf("epoch %d, steady: %v", c.epoch, Decide(v).Actions)
+		}
+		v = &View{Now: time.Hour, Agent: "agent-b", Session: true, Read: true, StateBegun: time.Hour, State: electing(func(s *State) {
+			s.Leader, s.Order = "agent-b", order
+			s.Record.Durability = "wait:2"
+			delete(s.Nodes, "c")
+		})}
+		v.Memory.LockSeen, v.Memory.Seen, v.Highest = time.Minute, time.Minute, v.State.Record.Epoch
+		if does[Elect](v) != c.want {
+			t.Errorf("epoch %d, electing: %v", c.epoch, Decide(v).Actions)
+		}
+	}
+}

@@ -181,7 +181,7 @@ func goesOn(p, from Position) bool {
 
 func firstRecord(master Report, nodes []Report) *Record {
 	r := &Record{
-		Epoch: 1, Phase: Steady, Master: master.Node, RunID: master.RunID, Address: master.Address,
+		Epoch: 1, Phase: Steady, Master: master.Node, RunID: master.RunID, Agent: master.Agent, Address: master.Address,
 		Eligible: map[string]Member{}, Durability: "none",
 	}
 	// The history that the master brings is known from its beginning, before the first epoch.

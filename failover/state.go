@@ -17,7 +17,7 @@ type State struct {
 	Leader string
 	// LeaderSession is the session under which the lock is held.
 	LeaderSession string
-	// Votes by agent. Only votes that a living session holds are here.
+	// Votes by agent. One that no living session holds has no verdict.
 	Votes map[string]Vote
 	// Nodes by name: what each node's own agent last said of it.
 	Nodes map[string]Report
@@ -56,6 +56,8 @@ type Vote struct {
 	Master   string   `json:"master"`
 	Verdict  Verdict  `json:"verdict"`
 	Evidence Evidence `json:"evidence,omitempty"`
+	// Ended is the run of the master's server that its own agent knows to have ended. It fences the master: no run begins anew.
+	Ended string `json:"ended,omitempty"`
 	// Cause is one line for people.
 	Cause string    `json:"cause"`
 	Since time.Time `json:"since"`
@@ -194,6 +196,8 @@ type Order struct {
 	Target string    `json:"target,omitempty"`
 	// AcceptLoss lets a failover lose writes that the record's durability would keep.
 	AcceptLoss bool `json:"accept_loss,omitempty"`
+	// Epoch is that in which a change of master was asked for; in another it is not what was meant. 0 is whichever it is.
+	Epoch uint64 `json:"epoch,omitempty"`
 	// By says who asked, for the history.
 	By string    `json:"by,omitempty"`
 	At time.Time `json:"at"`

@@ -11,10 +11,10 @@ import (
 
 // Told is what this agent told of itself.
 type Told struct {
-	// Vote is what was last told of the master, and VotedAt since when it says so. Untold: nobody could be told.
-	Vote    Vote
-	VotedAt time.Duration
-	Untold  bool
+	// Vote is what was last told of the master, at At, and VotedAt since when it says so. Untold: nobody could be told.
+	Vote        Vote
+	At, VotedAt time.Duration
+	Untold      bool
 	// Reports are what was last told of each own node.
 	Reports map[string]ToldReport
 }
@@ -141,7 +141,7 @@ func (v *View) put(d *Decision, now Vote) {
 			return
 		}
 	}
-	later, unheeded := told.VotedAt+writeAfter, told.VotedAt+heardFor/2
+	later, unheeded := told.VotedAt+v.Crowded(writeAfter), told.VotedAt+v.Crowded(heardFor/2)
 	switch mayLead := v.State.Leader == "" || v.leads(); {
 	case mayLead && v.turn() == 0: // its own election rests on there being no such vote in Consul, and it elects before all others
 		later = unheeded
@@ -150,15 +150,18 @@ func (v *View) put(d *Decision, now Vote) {
 	case mayLead && v.tally().Reached(): // an election is on its way, and rests on the same
 		later = unheeded
 	}
-	if now.Verdict == Down && v.Now < later {
-		d.wake(later)
+	if again := told.At + heardFor/2; now.Verdict == Down && v.Now < later {
+		if v.Now >= again { // before it ceases to hold
+			d.do(TellVote{told.Vote})
+		}
+		d.wake(min(later, max(again, v.Now+1)))
 		return
 	}
 	d.do(PutVote{now})
 }
 
 // same tells whether two votes say the same.
-func (a Vote) same(b Vote) bool { return a.about(b) && a.Evidence == b.Evidence }
+func (a Vote) same(b Vote) bool { return a.about(b) && a.Evidence == b.Evidence && a.Ended == b.Ended }
 
 func (a Vote) about(b Vote) bool {
 	return a.Epoch == b.Epoch && a.Master == b.Master && a.Verdict == b.Verdict
@@ -170,7 +173,7 @@ func (v *View) NoteToldVote(a TellVote) {
 	if !told.Vote.about(a.Vote) {
 		told.VotedAt, told.Untold = v.Now, false
 	}
-	told.Vote = a.Vote
+	told.Vote, told.At = a.Vote, v.Now
 	v.HearVote(v.Agent, a.Vote)
 }
 
@@ -199,7 +202,7 @@ func (v *View) tellsReport(d *Decision, n *Local, now Report) bool {
 		d.do(TellReport{Leader: leader, Report: now})
 		return true
 	}
-	later := told.At + openingFor
+	later := told.At + min(v.Crowded(openingFor), heardFor/2)
 	if told.Failed || v.Now >= later {
 		return false
 	}

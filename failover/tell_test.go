@@ -248,3 +248,26 @@ func TestAVoteThatWasTakenBackDoesNotComeAgain(t *testing.T) {
 		t.Errorf("%v vote it down", down)
 	}
 }
+
+// In a crowd of groups that change masters a vote is written later, and told again before it ceases to hold.
+func TestVoteInACrowd(t *testing.T) {
+	v := watching(nil)
+	v.Crowd = 49
+	told := agreed(v)
+	for {
+		later(v, heardFor/2)
+		v.Lease.Begun = v.Now
+		v.HearVote("agent-b", gone)
+		if v.Now >= v.Memory.Told.VotedAt+v.Crowded(heardFor/2) {
+			break
+		}
+		again, ok := action[TellVote](v)
+		if !ok || does[PutVote](v) || again.Vote.Since != told.Vote.Since {
+			t.Fatalf("%v after it was told: %v", v.Now-v.Memory.Told.VotedAt, Decide(v).Actions)
+		}
+		v.NoteToldVote(again)
+	}
+	if !does[PutVote](v) {
+		t.Errorf("not written: %v", Decide(v).Actions)
+	}
+}

@@ -20,8 +20,8 @@ const (
 	// then the link is up, the offsets are equal on a quiet master, and new writes go nowhere.
 	streamStarts = 1500 * time.Millisecond
 	// electAfter is by how much each further agent of the quorum holds back from electing, so that they do not
-	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. It is longer than
-	// the elections of fifty masters take that died with their machine; the first of them has just voted, so it is hardly ever waited for.
+	// all commit at once: the transactions that lose would cost Consul as much as the one that wins. The first of them
+	// has just voted, so it is hardly ever waited for.
 	electAfter = 250 * time.Millisecond
 	// takeAfter is how long the lock for a planned change is left to the agents of those that may take over.
 	takeAfter = 100 * time.Millisecond
@@ -29,6 +29,9 @@ const (
 	// machine, their elections take longer than one does, and each vote that is written meanwhile is one more commit, and a
 	// conflict with the election that rests on its having been told.
 	writeAfter = 300 * time.Millisecond
+	// crowdedBy is by how much longer each of these waits is for every other group of the agent that is in a change of master too, as the changes
+	// of all take their time.
+	crowdedBy = 20 * time.Millisecond
 	// voteAfter is how long an agent that could elect waits for the vote of another that would elect before it. Votes are told
 	// within milliseconds of each other where all see the same, and tens of them on a busy machine; a leader whose own node is not the
 	// next master costs as much.
@@ -62,6 +65,11 @@ const (
 	// maxLineage bounds the record: so many openings are kept.
 	maxLineage = 64
 )
+
+// Crowded is a wait, made longer by what the changes of other groups take.
+func (v *View) Crowded(wait time.Duration) time.Duration {
+	return wait + time.Duration(v.Crowd)*crowdedBy
+}
 
 // freezeMargin is how long before the end of its lease a server begins to freeze, so that it is done when
 // the lease ends: a fifth of the lease, but no more than half a second.

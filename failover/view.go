@@ -31,6 +31,8 @@ type View struct {
 	// Promise is until when this agent has promised that none of its nodes opens, 0 if never. Started is when this process
 	// started, if an earlier one may have promised so; else 0.
 	Promise, Started time.Duration
+	// Crowd is how many other groups of the agent are in a change of master, or about to be.
+	Crowd int
 	// MayElect is true from before this agent sends the commit of an election until its outcome is known.
 	MayElect bool
 	// ElectOver is the index of the record that it replaces: once there is a newer one, it has, or never will.
@@ -48,8 +50,8 @@ type Lease struct {
 	Begun  time.Duration
 	Record *Record
 	Index  uint64
-	// Extended is when those promises were asked for that prolong it while Consul is away.
-	Extended time.Duration
+	// Extended is when those promises were asked for that prolong it while Consul is away, and ExtendedFor for how long.
+	Extended, ExtendedFor time.Duration
 }
 
 // Until returns when the right of this run of a node to be open ends; 0 when it has none.
@@ -58,7 +60,12 @@ func (l Lease) Until(node, runID string, highest uint64, fenceAfter time.Duratio
 	if r == nil || r.Phase != Steady || r.Master != node || r.RunID != runID && Kept(MastersRun) || r.Epoch < highest {
 		return 0
 	}
-	return max(l.Begun, l.Extended) + fenceAfter
+	return l.end(fenceAfter)
+}
+
+// end is when it ends: promises hold for as long as they were given for, and no longer than a lease does now.
+func (l Lease) end(fenceAfter time.Duration) time.Duration {
+	return max(l.Begun+fenceAfter, l.Extended+min(l.ExtendedFor, fenceAfter))
 }
 
 // Judgement is what this agent makes of the master: the verdict it would vote for.

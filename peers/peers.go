@@ -60,8 +60,9 @@ type FrozenNotice struct {
 	Node  string `json:"node"`
 	RunID string `json:"run_id"`
 	Epoch uint64 `json:"epoch"`
-	// ReplID is the replication id that it froze under: when it opens again it has another.
+	// ReplID is the replication id that it froze under, and Offset where: when it opens again it has another id, from there on.
 	ReplID string `json:"replid"`
+	Offset int64  `json:"offset"`
 	Why    string `json:"why"`
 }
 

@@ -449,6 +449,9 @@ func (w *world) order(m *machine) {
 func (w *world) putOrder(o failover.Order) {
 	c := w.consul
 	o.ID, o.By = fmt.Sprint(c.index), "the operator"
+	if r := c.state.Record; r != nil {
+		o.Epoch = r.Epoch
+	}
 	w.note("FAULT", "the operator orders a %s to %q, accepting a loss: %v", o.Kind, o.Target, o.AcceptLoss)
 	c.apply(func(s *failover.State) { s.Order, s.OrderIndex = &o, c.index })
 }

@@ -124,6 +124,9 @@ func (c *CLI) order(ctx context.Context, k *catalog.Catalog, group string, limit
 	if err := mayOrder(group, before, o); err != nil {
 		return err
 	}
+	if r := before.Record; r != nil {
+		o.Epoch = r.Epoch
+	}
 	begun := time.Now()
 	if err := k.PutOrder(ctx, group, o); err != nil {
 		return err
@@ -218,6 +221,9 @@ func (f *follower) see(s failover.State) bool {
 	if !f.elected {
 		f.elected = true
 		f.say("%s is master of epoch %d, and redis-master names %s", r.Master, r.Epoch, r.Address)
+	}
+	if waits { // this master came without it
+		return false
 	}
 	if _, open := r.Open(); open && !f.done {
 		f.done, f.after, f.amiss = true, r.Epoch, f.otherwise(r.Master)

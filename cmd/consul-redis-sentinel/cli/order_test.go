@@ -33,6 +33,9 @@ func TestFollowerSeesTheOutcome(t *testing.T) {
 		{name: "under way", states: []failover.State{state(&order, steady(1, "a")), state(nil, electing), state(nil, unopened)}},
 		{name: "done", states: []failover.State{state(&order, steady(1, "a")), state(nil, electing), state(nil, steady(2, "b"))}, done: true, after: 2},
 		{name: "done, all missed", states: []failover.State{state(nil, steady(2, "b"))}, done: true, after: 2},
+		{name: "another's election had an outcome", states: []failover.State{state(&order, steady(2, "b"))}},
+		{name: "refused after another's election", states: []failover.State{state(&order, steady(2, "b")), state(&refused, steady(2, "b"))}, done: true,
+			refused: refused.Refused},
 		{name: "called off in the same epoch", states: []failover.State{state(&order, steady(1, "a")), state(nil, steady(1, "a"))}, done: true,
 			amiss: "it was called off, and a is still master of epoch 1"},
 		{name: "called off by another choice", states: []failover.State{state(nil, steady(2, "a"))}, done: true, after: 2,
@@ -48,5 +51,28 @@ func TestFollowerSeesTheOutcome(t *testing.T) {
 		if done != c.done || f.done != c.done || f.after != c.after || f.refused != c.refused || f.amiss != c.amiss {
 			t.Errorf("%s: done %v, epoch %d, refused %q, amiss %q", c.name, done, f.after, f.refused, f.amiss)
 		}
+	}
+}
+
+// A node is drained when it is not master and its agent will not let it become one.
+func TestUndrained(t *testing.T) {
+	nodes := func(ineligible string) map[string]failover.Report {
+		return map[string]failover.Report{"a": {Node: "a", Ineligible: ineligible}}
+	}
+	record := func(phase failover.Phase, master string) *failover.Record {
+		return &failover.Record{Phase: phase, Master: master}
+	}
+	for want, s := range map[string]failover.State{
+		"":                          {Record: record(failover.Steady, "b"), Nodes: nodes("drained")},
+		"a master is being elected": {Record: record(failover.Electing, "b"), Nodes: nodes("drained")},
+		"a is still master":         {Record: record(failover.Steady, "a"), Nodes: nodes("drained")},
+		"its agent has not said yet that it is in maintenance": {Record: record(failover.Steady, "b"), Nodes: nodes("")},
+	} {
+		if got := undrained(s, "a"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := undrained(failover.State{Record: record(failover.Electing, "b")}, "a"); got != "" {
+		t.Errorf("a group without it: %q", got)
 	}
 }
