@@ -132,11 +132,15 @@ func newAgent(ctx context.Context, o Options, cfg *config.Config, parts func(con
 	if err := os.MkdirAll(cfg.Agent.DataDir, 0o750); err != nil {
 		return nil, fmt.Errorf("create data_dir: %w", err)
 	}
-	var err error
-	if a.parts, err = parts(ctx, cfg); err != nil { // data_dir is this agent's alone from here on
+	// Who is refused must not have locked data_dir: a driver that is to freeze its servers takes that for an agent that is back.
+	err := a.recall()
+	if err != nil {
 		return nil, err
 	}
-	if err := a.recall(); err != nil {
+	if a.parts, err = parts(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err = a.recall(); err != nil { // once more, now that no agent before this one writes any more
 		a.parts.Close(false)
 		return nil, err
 	}
@@ -160,7 +164,7 @@ func (a *agent) recall() (err error) {
 	if node, pid := a.servers.abandoned(a.cfg.Nodes, bootNow()); node != "" {
 		return fmt.Errorf("the configuration does not have node %q, or has it in another group or at another address, and its server "+
 			"(process %d) may take writes, which nobody would end: put it back and hand over first (switchover, drain), or stop the server; "+
-			"if it is to go on without an agent, delete %s", node, pid, a.servers.path)
+			"if it is to go on without an agent, take it out of %s", node, pid, a.servers.path)
 	}
 	return nil
 }

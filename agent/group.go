@@ -180,14 +180,14 @@ func (g *group) step(ctx context.Context) time.Duration {
 		if n.seen.Link == plugin.LinkGone && !n.dead {
 			n.dead = n.ended()
 		}
-		known := v.State.Nodes[name]
 		if v.Read {
-			n.inherit(known)
+			n.inherit(v.State.Nodes[name])
 		}
+		known := g.ownReport(name)
 		if n.info.RunID == "" {
 			known.RunID = n.recall(g.servers, known, v.Now)
 		}
-		l := n.local(g.agent, known)
+		l := n.local(known)
 		l.Busy = n.busySince > 0 && v.Now >= n.busySince+time.Duration(g.view.Settings().BusyAfter)
 		v.Local = append(v.Local, l)
 	}
@@ -226,6 +226,14 @@ func (g *group) step(ctx context.Context) time.Duration {
 		}
 	}
 	return wake
+}
+
+// ownReport is what this agent, or one before it of the same name, reported of a node; what another says is about another server.
+func (g *group) ownReport(node string) failover.Report {
+	if rep := g.view.State.Nodes[node]; rep.Agent == g.agent {
+		return rep
+	}
+	return failover.Report{}
 }
 
 // judge forms this agent's verdict on the master and returns when it may change without news.
@@ -331,7 +339,7 @@ func (g *group) noteReported() {
 		}
 	}
 	// A report of an opening that goes on from the freeze, or from a place behind it, is newer than the word of that, however late it came.
-	if p := rep.Position; rep.State == failover.StateOpen && g.told.ReplID != "" && (p.ReplID2 == g.told.ReplID || p.Offset2 > g.told.Offset) {
+	if p := rep.Position; rep.State == failover.StateOpen && g.told.ReplID != "" && (p.ReplID2 == g.told.ReplID || g.told.Offset > 0 && p.Offset2 > g.told.Offset) {
 		g.told = peers.FrozenNotice{}
 	}
 }

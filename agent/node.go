@@ -173,12 +173,12 @@ func (n *node) stands(at plugin.Position, syncing bool) {
 
 // local is the node as the decision sees it. known is what Consul last held of it: it names the run of a
 // server that was dead before this agent started.
-func (n *node) local(agent string, known failover.Report) failover.Local {
+func (n *node) local(known failover.Report) failover.Local {
 	l := failover.Local{
 		Name: n.name, Address: n.address, Priority: n.priority, Zone: n.zone, Driver: n.driver,
 		Version: n.info.Version, TLS: n.server.TLS != nil,
 		Known: (n.seen.Link == plugin.LinkUp || n.seen.Link == plugin.LinkWaiting) && n.seen.Info != nil,
-		Dead:  n.dead, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
+		Dead:  n.dead, Ended: n.dead && n.proc != nil, RunID: n.info.RunID, State: n.state(), Master: n.info.MasterAddress,
 		Position: failover.Position(n.info.Position), Keys: n.info.Keys, LookedAt: n.lookedAt, HalfSynced: n.halfSynced,
 		Persisted: n.persistedRun == n.info.RunID && n.info.RunID != "",
 		MaybeOpen: n.maybeOpen, Killable: n.killable && n.proc != nil && n.permitted() == nil,
@@ -189,8 +189,8 @@ func (n *node) local(agent string, known failover.Report) failover.Local {
 	if n.persistFailedRun == n.info.RunID {
 		l.PersistFailed = n.persistFailed
 	}
-	if l.RunID == "" && known.Agent == agent {
-		l.RunID = known.RunID // this process never saw it
+	if l.RunID == "" {
+		l.RunID = known.RunID // this agent never saw it
 	}
 	if l.State == failover.StateFrozen {
 		l.Master = ""

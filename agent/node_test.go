@@ -84,10 +84,13 @@ func TestServerThatItsDriverLost(t *testing.T) {
 	}
 }
 
-// Of a server that was never seen here, its run is known from what an agent of the same name reported. What another agent says is of another server.
+// Of a server that was never seen here, its run is known from what this agent reported before. What another agent says is of another
+// server.
 func TestRunThatAnotherAgentReported(t *testing.T) {
+	g := &group{agent: "mine"}
 	for agent, want := range map[string]string{"mine": "run", "another": ""} {
-		if got := new(node).local("mine", failover.Report{Agent: agent, RunID: "run"}).RunID; got != want {
+		g.view.State.Nodes = map[string]failover.Report{"a": {Agent: agent, RunID: "run"}}
+		if got := g.ownReport("a").RunID; got != want {
 			t.Errorf("reported by %s: run %q, want %q", agent, got, want)
 		}
 	}

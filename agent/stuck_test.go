@@ -32,14 +32,14 @@ func TestOnStuck(t *testing.T) {
 			if got := n.onStuck(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
-			if got := n.local("", failover.Report{}).Killable; got != c.kills {
+			if got := n.local(failover.Report{}).Killable; got != c.kills {
 				t.Errorf("killable: %v, want %v", got, c.kills)
 			}
 		})
 	}
 	n := &node{killable: true, proc: refused, forbidden: refused.err}
 	refused.err = nil
-	if !n.local("", failover.Report{}).Killable {
+	if !n.local(failover.Report{}).Killable {
 		t.Error("not to be killed, though the agent was given the right")
 	}
 }

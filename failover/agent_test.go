@@ -137,10 +137,10 @@ func (w *world) observe(a *simAgent) {
 	s, l := w.servers[a.node], &a.local
 	l.Known = s.alive && !s.stopped
 	if !l.Known {
-		l.Dead = !s.alive
+		l.Dead, l.Ended = !s.alive, !s.alive
 		if l.RunID == "" { // it was never seen: what is known of it is what it was
 			was := a.view.State.Nodes[a.node]
-			*l = Local{RunID: was.RunID, Dead: l.Dead, MaybeOpen: was.State == StateOpen || was.State == StatePaused}
+			*l = Local{RunID: was.RunID, Dead: l.Dead, Ended: l.Ended, MaybeOpen: was.State == StateOpen || was.State == StatePaused}
 		}
 		l.Name, l.Address, l.Priority, l.Zone, l.Ineligible, l.Killable = s.name, s.name, a.prio, a.zone, a.why, !w.spares
 		return

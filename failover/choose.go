@@ -75,7 +75,7 @@ func Choose(s State, uncounted bool) Choice {
 		last, _ := r.newest()
 		master := s.Nodes[r.Master]
 		opened := master.RunID == r.RunID && r.opening(master.Position.ReplID) < 0 // which did not reach the lineage
-		refuses := r.Election.Evidence == Gone && r.Evidence == Gone
+		refuses := r.Election.Evidence == Gone && r.Evidence == Gone && r.again()
 		replaced := !uncounted && (r.Election.Evidence == Silent || refuses || r.Election.Kind == ForOrder)
 		if closed := r.Epoch >= last.Epoch+2 && !opened; replaced || closed {
 			refuse(ofMaster, "it is the master to be replaced, and another can serve")

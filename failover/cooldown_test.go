@@ -26,6 +26,18 @@ func votedDown(by, last Evidence, repeats int, cooldown time.Duration) *View {
 	return v
 }
 
+// One that was chosen again, and has ended, is not waited for.
+func TestNoCooldownForOneThatHasEnded(t *testing.T) {
+	v := votedDown(Gone, Gone, 2, 10*time.Second)
+	v.State.Record.Agent = "y"
+	own := v.State.Votes["y"]
+	own.Ended = v.State.Record.RunID
+	v.State.Votes["y"] = own
+	if until := v.cooldown(Count(v.State)); until > v.Now || !does[Elect](v) {
+		t.Errorf("it is waited for until %s from now", until-v.Now)
+	}
+}
+
 // A quorum whose evidence may come and go is not acted upon too soon after a change of master for the same kind of evidence.
 func TestCooldown(t *testing.T) {
 	const s = time.Second

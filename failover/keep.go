@@ -43,6 +43,10 @@ func (v *View) keep(d *Decision) {
 		next.Lineage = append(next.Lineage, Opening{Epoch: r.Epoch, ReplID: newest.ReplID, Offset: newest.Offset})
 		why = append(why, fmt.Sprintf("epoch %d goes on in the history it found", r.Epoch))
 	}
+	if next.Agent != v.Agent {
+		next.Agent = v.Agent
+		why = append(why, "its agent is "+v.Agent)
+	}
 	if v.State.Settings != nil { // what stands in for settings that are not known, or were deleted, promises nothing
 		why = append(why, v.keepFence(next)...)
 		why = append(why, v.keepDurability(next)...)

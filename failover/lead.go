@@ -250,10 +250,10 @@ func (v *View) down() bool {
 
 // cooldown is until when a quorum is not acted upon, because the last change of master was for the same kind of evidence:
 // masters that change places every few seconds help nobody. A server that is gone is not waited for, unless it was the master before and was
-// chosen again: it has not ended, only others cannot reach it.
+// chosen again, and its agent does not say that it has ended: then only others cannot reach it.
 func (v *View) cooldown(t Tally) time.Duration {
 	r, wait := v.State.Record, time.Duration(v.Settings().Cooldown)
-	if t.Evidence != r.Evidence || wait == 0 || t.Evidence == Gone && !r.again() {
+	if t.Evidence != r.Evidence || wait == 0 || t.Evidence == Gone && (!r.again() || v.ended()) {
 		return 0
 	}
 	return v.Memory.MasterSeen + min(wait<<min(r.Repeats, 6), max(wait, maxCooldown))
@@ -363,7 +363,7 @@ func (v *View) conduct(d *Decision) {
 		return
 	}
 	choice := Choose(s, false)
-	limit := v.Memory.FencedSeen + gatherFor
+	limit := v.Memory.FencedSeen + v.Crowded(gatherFor)
 	if missing := v.missing(); len(missing) > 0 && v.Now < limit && !v.handedOver(choice, missing) {
 		d.wake(limit)
 		d.wait("waiting for the reports of %s", strings.Join(missing, ", "))

@@ -176,6 +176,11 @@ func TestChoose(t *testing.T) {
 			s.Record.Election.Evidence = Gone
 			alter(s, "a", func(r *Report) { r.State, r.Position = StateFrozen, Position{ReplID: "r3", Offset: 300} })
 		}, false, "a", ""},
+		{"when another refused them before", func(s *State) {
+			s.Record.Election.Evidence, s.Record.Evidence = Gone, Gone
+			s.Record.Eligible["c"] = Member{RunID: "run-c", MasterOf: s.Record.Epoch - 1}
+			alter(s, "a", func(r *Report) { r.State, r.Position = StateFrozen, Position{ReplID: "r3", Offset: 300} })
+		}, false, "a", ""},
 		{"not when it refused them before", func(s *State) {
 			s.Record.Election.Evidence, s.Record.Evidence = Gone, Gone
 			alter(s, "a", func(r *Report) { r.State, r.Position = StateFrozen, Position{ReplID: "r3", Offset: 300} })

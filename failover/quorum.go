@@ -101,7 +101,7 @@ func (v *View) vote(d *Decision) {
 	given, voted := v.State.Votes[v.Agent]
 	_, unwritten := v.Heard.votesUnder[v.Agent]
 	now := Vote{Epoch: r.Epoch, Master: r.Master, Since: v.Wall}
-	if slices.ContainsFunc(v.Local, func(n Local) bool { return n.Name == r.Master && n.RunID == r.RunID && n.Dead }) {
+	if slices.ContainsFunc(v.Local, func(n Local) bool { return n.Name == r.Master && n.RunID == r.RunID && n.Ended }) {
 		now.Ended = r.RunID
 	}
 	_, opened := r.Open()
@@ -126,6 +126,13 @@ func (v *View) vote(d *Decision) {
 	}
 }
 
+// ended tells whether the master's agent voted because the process of the run that the record names has ended.
+func (v *View) ended() bool {
+	r := v.State.Record
+	vote := v.State.Votes[r.Agent]
+	return vote.Ended != "" && vote.Ended == r.RunID && vote.Epoch == r.Epoch
+}
+
 // fencing tells whether the old master of the election is fenced, and how, or until when to wait for that. A planned
 // change needs the master's own word: an agent that is away may have left it open.
 func (v *View) fencing() (fenced bool, how string, until time.Duration) {
@@ -142,7 +149,7 @@ func (v *View) fencing() (fenced bool, how string, until time.Duration) {
 			return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 		}
 	}
-	if r.RunID != "" && v.State.Votes[r.Agent].Ended == r.RunID {
+	if v.ended() {
 		return true, fmt.Sprintf("the server of %s has ended", r.Master), 0
 	}
 	until = v.Memory.Seen + fenceWait(r.lease(v.Settings()))

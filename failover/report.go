@@ -59,8 +59,8 @@ func reportOf(v *View, n *Local) Report {
 func (v *View) report(d *Decision, n *Local) {
 	now, last := reportOf(v, n), v.State.Nodes[n.Name]
 	if v.passing(n, now, last) {
-		for _, since := range []time.Duration{v.Memory.EpochSeen, v.Memory.MasterDied} {
-			if soon := since + openingFor; v.Now < soon {
+		for _, soon := range []time.Duration{v.Memory.EpochSeen + openingFor, v.Memory.MasterDied + v.Crowded(openingFor)} {
+			if v.Now < soon {
 				d.wake(soon)
 			}
 		}

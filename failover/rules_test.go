@@ -456,15 +456,19 @@ func TestFencedByTheWordOfItsAgent(t *testing.T) {
 		{"ended, by a report for another attempt", func(s *State) { alter(s, "a", func(r *Report) { r.Attempt = 8 }) }, false},
 		{"ended, by its vote", func(s *State) {
 			delete(s.Nodes, "a")
-			s.Votes = map[string]Vote{"agent-a": {Ended: "run-a"}}
+			s.Votes = map[string]Vote{"agent-a": {Epoch: 3, Ended: "run-a"}}
 		}, true},
+		{"ended, by its vote in an epoch before", func(s *State) {
+			delete(s.Nodes, "a")
+			s.Votes = map[string]Vote{"agent-a": {Epoch: 2, Ended: "run-a"}}
+		}, false},
 		{"another run ended, by its vote", func(s *State) {
 			delete(s.Nodes, "a")
-			s.Votes = map[string]Vote{"agent-a": {Ended: "run-0"}}
+			s.Votes = map[string]Vote{"agent-a": {Epoch: 3, Ended: "run-0"}}
 		}, false},
 		{"ended, by another's vote", func(s *State) {
 			delete(s.Nodes, "a")
-			s.Votes = map[string]Vote{"agent-x": {Ended: "run-a"}}
+			s.Votes = map[string]Vote{"agent-x": {Epoch: 3, Ended: "run-a"}}
 		}, false},
 	} {
 		v := &View{Now: time.Hour, State: electing(func(s *State) {
@@ -492,7 +496,7 @@ func TestVoteSaysThatTheRunHasEnded(t *testing.T) {
 	if told := tells(v); told.Vote.Ended != "" || told.Vote.Verdict != Down {
 		t.Errorf("tells %+v", told.Vote)
 	}
-	v.Local[0].Dead = true
+	v.Local[0].Dead, v.Local[0].Ended = true, true
 	if told := tells(v); told.Vote.Ended != "run-a" {
 		t.Errorf("tells %+v of a run that has ended", told.Vote)
 	}

@@ -90,8 +90,10 @@ type Local struct {
 	// Known is false while the driver or the server does not answer: the rest is then the last that was
 	// known.
 	Known bool
-	// Dead is true when the process of RunID is known to have ended.
+	// Dead is true when RunID is known to have ended, Ended when that is known from its process. A process that is not known has
+	// ended when its port refuses connections.
 	Dead  bool
+	Ended bool
 	RunID string
 	// State is StateOpen, StateFrozen, StateFollowing, StateSyncing, StateLoading or StateUnknown.
 	State NodeState

@@ -352,6 +352,10 @@ func (w *world) cutConsul(m *machine) {
 }
 
 func (w *world) cutLink(m *machine) {
+	if m.server != nil && m.roll("refuses").IntN(4) == 0 {
+		w.refuse(m)
+		return
+	}
 	o := w.machines[w.rnd.IntN(len(w.machines))]
 	if o == m {
 		return
@@ -369,6 +373,21 @@ func (w *world) cutLink(m *machine) {
 		w.note("MEND", "%s and %s are not cut any more", m.name, o.name)
 		o.hear(m, true)
 		m.hear(o, true)
+		w.touched()
+	})
+}
+
+// refuse has a machine refuse what other servers and agents want of its server; its clients go on.
+func (w *world) refuse(m *machine) {
+	if m.refuses {
+		return
+	}
+	w.note("FAULT", "%s refuses connections to its server", m.name)
+	m.refuses = true
+	w.touched()
+	w.lasts(func() {
+		w.note("MEND", "%s refuses no connections any more", m.name)
+		m.refuses = false
 		w.touched()
 	})
 }
@@ -473,7 +492,7 @@ func (w *world) mend() {
 	}
 	w.consul.away, w.lone, w.active, w.only, w.outage = false, nil, 0, "", nil
 	for _, m := range w.machines {
-		m.cutTo, m.cutFrom = false, false
+		m.cutTo, m.cutFrom, m.refuses = false, false, false
 		clear(m.deaf)
 		if m.server != nil {
 			m.server.busy = min(m.server.busy, w.now())

@@ -49,6 +49,10 @@ func (w *world) follow(s *server) {
 	now, passes := w.now(), linked(s.m, m.m) && m.m.still == nil
 	u := s.up
 	switch {
+	case m.refuses(s.m):
+		if u != nil {
+			s.dropUpstream()
+		}
 	case u == nil:
 		if passes && m.answers() && !m.isLoading() && now >= s.retry {
 			w.attach(s, m)

@@ -79,7 +79,7 @@ func (v *watch) notice() {
 // replies tells whether the server answers this watch now.
 func (v *watch) replies() bool {
 	s := v.target
-	return s.answers() && linked(s.m, v.d.l.m)
+	return s.answers() && linked(s.m, v.d.l.m) && !s.refuses(v.d.l.m)
 }
 
 // look observes. The caller holds the lock.
@@ -103,7 +103,7 @@ func (v *watch) look() {
 				next = joining
 			}
 		}
-	case !s.alive && !s.m.crashed && s.m.still == nil && linked(s.m, v.d.l.m):
+	case (!s.alive || s.refuses(v.d.l.m)) && !s.m.crashed && s.m.still == nil && linked(s.m, v.d.l.m):
 		o.Link, o.Cause, v.info = plugin.LinkGone, "connection refused", nil
 		if v.link != plugin.LinkGone {
 			v.heard = now

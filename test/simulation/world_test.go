@@ -74,6 +74,7 @@ type machine struct {
 	// deaf are the machines whose messages do not reach this one; cut are the two directions to Consul.
 	deaf           map[*machine]bool
 	cutTo, cutFrom bool
+	refuses        bool                     // the connections of others to its server
 	leased         time.Duration            // when the read was sent that gave its server the newest lease
 	handsOver      uint64                   // the attempt in which its server hands over
 	promises       map[string]time.Duration // when the newest promise was asked for that an agent gave this one
@@ -144,6 +145,10 @@ func (m *machine) hears(from *machine) bool {
 
 // linked tells whether two machines hear each other.
 func linked(a, b *machine) bool { return a.hears(b) && b.hears(a) }
+
+// refuses tells whether a server's machine refuses the connections of another's server or agent, as a firewall does that leaves
+// the clients alone.
+func (s *server) refuses(other *machine) bool { return s.m.refuses && other != s.m }
 
 // toConsul and fromConsul tell whether messages pass.
 func (m *machine) toConsul() bool   { return !m.w.consul.away && !m.cutTo && !m.crashed }
