@@ -101,9 +101,7 @@ func (a *agent) abandoned(ctx context.Context, changed *config.Config) string {
 			return open
 		})
 		for _, n := range open {
-			if !slices.ContainsFunc(changed.Nodes, func(c config.Node) bool {
-				return c.Name == n.name && c.Group == g.name && c.Address == n.server.Address
-			}) {
+			if !has(changed.Nodes, n.name, g.name, n.server.Address) {
 				return n.name
 			}
 		}
@@ -174,7 +172,8 @@ func (a *agent) newGroup(gc config.Group) *group {
 		name: gc.Name, agent: a.name, store: a.parts.Consul, log: a.log.With("group", gc.Name), now: a.parts.Now,
 		names:  serviceNames{node: gc.Service, master: gc.MasterService, replica: gc.ReplicaService, tags: gc.Tags},
 		epochs: a.epochs, servers: a.servers, news: make(chan func() bool, 256), nodes: map[string]*node{},
-		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], watchTLS: watchTLS(a.cfg.Nodes, gc.Name), publish: a.publish.group, crowd: &a.publish.crowd,
+		running: map[string]bool{}, watcher: a.parts.Drivers[watcherKind], watchTLS: watchTLS(a.cfg.Nodes, gc.Name),
+		publish: a.publish.group, crowd: &a.publish.crowd,
 		unknown: make(chan struct{}, 1), mine: settingsOf(gc), rescues: a.rescues, peers: a.peers,
 	}
 	g.view.Agent, g.view.Highest = a.name, a.epochs.get(gc.Name)

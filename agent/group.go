@@ -338,8 +338,10 @@ func (g *group) noteReported() {
 			g.openIn = rep.Epoch
 		}
 	}
-	// A report of an opening that goes on from the freeze, or from a place behind it, is newer than the word of that, however late it came.
-	if p := rep.Position; rep.State == failover.StateOpen && g.told.ReplID != "" && (p.ReplID2 == g.told.ReplID || g.told.Offset > 0 && p.Offset2 > g.told.Offset) {
+	// A report of an opening that goes on from the freeze, or from a place behind it, is newer than the word of that, however late it
+	// came.
+	from, behind := rep.Position.ReplID2 == g.told.ReplID, g.told.Offset > 0 && rep.Position.Offset2 > g.told.Offset
+	if rep.State == failover.StateOpen && g.told.ReplID != "" && (from || behind) {
 		g.told = peers.FrozenNotice{}
 	}
 }

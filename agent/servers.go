@@ -85,14 +85,19 @@ func (s *servers) abandoned(nodes []config.Node, now time.Duration) (node string
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, run := range s.kept.Runs {
-		has := slices.ContainsFunc(nodes, func(c config.Node) bool {
-			return c.Name == name && (run.Address == "" || c.Group == run.Group && c.Address == run.Address)
-		})
-		if !has && run.Open && findProcess(run.PID, now-run.Started) != nil {
+		if run.Open && !has(nodes, name, run.Group, run.Address) && findProcess(run.PID, now-run.Started) != nil {
 			return name, run.PID
 		}
 	}
 	return "", 0
+}
+
+// has tells whether a configuration has a node in that group at that address. An empty address, of what was kept before there was one, is
+// any.
+func has(nodes []config.Node, name, group, address string) bool {
+	return slices.ContainsFunc(nodes, func(c config.Node) bool {
+		return c.Name == name && (address == "" || c.Group == group && c.Address == address)
+	})
 }
 
 // keepMinReplicas keeps what a run had as its own min-replicas-to-write, or nil when it has it again.

@@ -29,8 +29,8 @@ const (
 	// machine, their elections take longer than one does, and each vote that is written meanwhile is one more commit, and a
 	// conflict with the election that rests on its having been told.
 	writeAfter = 300 * time.Millisecond
-	// crowdedBy is by how much longer each of these waits is for every other group of the agent that is in a change of master too, as the changes
-	// of all take their time.
+	// crowdedBy is by how much longer a wait is that may be crowded, for each other group of the agent that is in a change of
+	// master too: the changes of all take their time.
 	crowdedBy = 20 * time.Millisecond
 	// voteAfter is how long an agent that could elect waits for the vote of another that would elect before it. Votes are told
 	// within milliseconds of each other where all see the same, and tens of them on a busy machine; a leader whose own node is not the
@@ -66,7 +66,7 @@ const (
 	maxLineage = 64
 )
 
-// Crowded is a wait, made longer by what the changes of other groups take.
+// Crowded is a wait for what the changes of other groups delay, made longer by what they take.
 func (v *View) Crowded(wait time.Duration) time.Duration {
 	return wait + time.Duration(v.Crowd)*crowdedBy
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/consul/api"
 	"github.com/spf13/cobra"
 
 	"github.com/consul-redis-sentinel/consul-redis-sentinel/catalog"
@@ -110,7 +109,7 @@ func (c *CLI) forgetAgent(ctx context.Context, k *catalog.Catalog, group, agent 
 	}
 	fmt.Fprintf(c.Stdout, "agent %s does not count in %s any more", agent, group)
 	agents, err := k.AgentHealth(ctx)
-	if slices.ContainsFunc(agents, func(h catalog.Health) bool { return h.Meta["agent"] == agent && h.Status() != api.HealthCritical }) {
+	if runs(byAgent(agents), agent) {
 		fmt.Fprint(c.Stdout, "; but it runs, and enters itself again while its configuration has the group")
 	}
 	fmt.Fprintln(c.Stdout)

@@ -111,15 +111,12 @@ func assess(group string, s failover.State, health, agents []catalog.Health, res
 		out.Epoch, out.Phase, out.Since, out.Durability, out.Election = r.Epoch, r.Phase, r.Since, r.Durability, r.Election
 		out.Master, out.MasterAddress = r.Master, r.Address
 	}
-	alive := map[string]catalog.Health{}
-	for _, h := range agents {
-		alive[h.Meta["agent"]] = h
-	}
+	registered := byAgent(agents)
 	for _, name := range slices.Sorted(maps.Keys(s.Agents)) {
-		out.Agents = append(out.Agents, assessAgent(s, name, alive))
+		out.Agents = append(out.Agents, assessAgent(s, name, registered))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
-		out.Nodes = append(out.Nodes, assessNode(s, name, health, alive))
+		out.Nodes = append(out.Nodes, assessNode(s, name, health, registered))
 	}
 	slices.SortStableFunc(out.Nodes, func(a, b nodeStatus) int { // the master first
 		return rank(a.Role) - rank(b.Role)
@@ -135,26 +132,35 @@ func rank(role string) int {
 	return 1
 }
 
-func assessAgent(s failover.State, name string, alive map[string]catalog.Health) agentStatus {
-	info := s.Agents[name]
-	h, registered := alive[name]
-	a := agentStatus{Name: name, Version: info.Version, Nodes: info.Nodes,
-		Alive: registered && h.Status() != api.HealthCritical}
-	if registered {
-		a.Machine = h.Machine
+// byAgent are the registered agents by name.
+func byAgent(agents []catalog.Health) map[string]catalog.Health {
+	all := map[string]catalog.Health{}
+	for _, h := range agents {
+		all[h.Meta["agent"]] = h
 	}
+	return all
+}
+
+// runs tells whether an agent is registered, and what it says is not out of date.
+func runs(registered map[string]catalog.Health, agent string) bool {
+	h, ok := registered[agent]
+	return ok && h.Status() != api.HealthCritical
+}
+
+func assessAgent(s failover.State, name string, registered map[string]catalog.Health) agentStatus {
+	info := s.Agents[name]
+	a := agentStatus{Name: name, Version: info.Version, Nodes: info.Nodes, Alive: runs(registered, name), Machine: registered[name].Machine}
 	if v, ok := s.Votes[name]; ok && s.Record != nil && v.Epoch == s.Record.Epoch && v.Verdict != "" {
 		a.Vote = &v
 	}
 	return a
 }
 
-func assessNode(s failover.State, name string, health []catalog.Health, alive map[string]catalog.Health) nodeStatus {
+func assessNode(s failover.State, name string, health []catalog.Health, registered map[string]catalog.Health) nodeStatus {
 	rep := s.Nodes[name]
-	agent, registered := alive[rep.Agent]
 	n := nodeStatus{Name: name, State: string(rep.State), Address: rep.Address, Agent: rep.Agent, RunID: rep.RunID,
 		Keys: rep.Keys, Position: rep.Position,
-		AgentAlive: registered && agent.Status() != api.HealthCritical, Health: "unregistered", Checks: []catalog.CheckHealth{}}
+		AgentAlive: runs(registered, rep.Agent), Health: "unregistered", Checks: []catalog.CheckHealth{}}
 	if r := s.Record; r != nil {
 		n.Role = "replica"
 		if r.Master == name && r.Phase == failover.Steady {
